@@ -1,0 +1,1 @@
+"""Parts of ``make bench``: each module measures one thing and knows its goal."""

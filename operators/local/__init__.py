@@ -1,0 +1,1 @@
+"""The local backend: Ray on this machine."""

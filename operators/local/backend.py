@@ -1,0 +1,273 @@
+"""The local backend: attempts as Ray clusters on this machine, each under a supervisor of its own.
+
+All that it knows is in the data folder, so that a restart forgets nothing; docs/decisions/0005 says why it is so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from operators.local import gpus, launch, layout, machine, nodes, processes
+from operators.local.attempts import Attempts, Seen
+from operators.local.layout import Folder, Spec
+from operators.local.nvml import Nvml
+from operators.local.package import BadPackage
+from operators.local.recorder import wall_ms
+from operators.local.records import EndKind, GpuUse, observations
+from operators.ports import Assignment, Sample, StopOrder, View
+from scheduler.core.errors import Fatal, Retry
+from scheduler.core.lifecycle import StopReason
+from scheduler.core.model import Node
+
+SETTLED_PER_LOOK_MAX = 8
+SILENT_MS_MAX = 300_000
+SILENT_LOOKS_MIN = 30
+_PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,80}")
+
+
+class LocalBackend:
+    """operators.ports.Backend on this machine; one process at a time may have it open on a data folder."""
+
+    def __init__(
+        self,
+        data: Path,
+        cluster: str,
+        pool: Sequence[Node],
+        nvml: Nvml | None = None,
+        clock: Callable[[], int] = wall_ms,
+    ) -> None:
+        """Open the data folder; raises Fatal when another operator has it, Retry when it cannot be written."""
+        self._data, self._cluster, self._pool = data.resolve(), cluster, tuple(pool)
+        self._nvml, self._clock = nvml, clock
+        self._plan = gpus.plan_devices(self._pool, nvml.devices() if nvml else ())
+        with _retried("the data folder cannot be written"):
+            for name in ("attempts", "archive", "checkpoints"):
+                (self._data / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = layout.take_lock(self._data / "operator.lock")
+        if lock is None:
+            raise Fatal("DURE-8032", f"{data} is in use by another operator", "stop it, or choose another data folder")
+        self._lock = lock
+        self._attempts = Attempts(self._data / "attempts")
+        self._memory_file = self._data / "operator.json"
+        self._memory = nodes.load(self._memory_file)
+        self._supervisors: set[int] = set()
+        self._silent: dict[str, tuple[int, int, int]] = {}
+
+    @property
+    def devices_note(self) -> str:
+        """One sentence when real devices exist and are not used, else ""."""
+        return self._plan.note
+
+    def close(self) -> None:
+        """Let another operator open the data folder; attempts run on."""
+        os.close(self._lock)
+
+    def observe(self, now_ms: int) -> View:
+        """Look at every folder and at the devices; attempts that lost their supervisor are killed and proven gone."""
+        with _retried("the attempts' folders cannot be read"):
+            self._reap()
+            seen = self._settled(self._attempts.look())
+            self._watch_silence(seen, now_ms)
+            healthy = self._healthy()
+            counts = {node.name: self._count(node, healthy) for node in self._pool}
+            memory = nodes.advance(self._memory, self._pool, counts, now_ms)
+            memory = replace(memory, watermark_ms=self._through_ms(seen, now_ms))
+            if memory != self._memory:
+                nodes.save(self._memory_file, memory)
+                self._memory = memory
+        found = nodes.observations(self._memory, self._cluster)
+        for item in seen:
+            found += observations(item.spec.assignment, item.record, item.end)
+        return View(
+            at_ms=now_ms,
+            observed_through_ms=self._memory.watermark_ms,
+            attempts=frozenset(item.folder.name for item in seen if item.exists),
+            observations=tuple(found),
+            samples=tuple(sample for item in seen if not item.is_over for sample in _samples(item)),
+        )
+
+    def start(self, assignment: Assignment, package: bytes | None) -> None:
+        """Begin the attempt unless it exists; one that cannot ever run, or is to stop already, is reported gone."""
+        folder = self._folder(assignment.name)
+        if (self._data / "archive" / folder.name).exists():
+            raise Fatal("DURE-8005", f"attempt {folder.name} is settled and archived; it is not begun again")
+        with _retried(f"attempt {folder.name} cannot be written"):
+            spec = self._spec(folder, assignment)
+            seen = self._attempts.look_at(folder.name)
+            if seen is None or seen.exists:
+                return
+            if assignment.stop is not None or folder.stop.exists():
+                launch.end_without_run(folder, EndKind.NEVER, self._instant())
+                return
+            try:
+                launch.prepare_files(folder, spec, package)
+            except BadPackage as error:
+                launch.end_without_run(folder, EndKind.FAILED, self._instant(), str(error))
+                return
+            pid = launch.spawn_supervisor(folder, self._memory.watermark_ms, os.environ)
+            if pid is not None:
+                self._supervisors.add(pid)
+
+    def stop(self, name: str, order: StopOrder, now_ms: int) -> None:
+        """Write the order, if it is the first; the supervisor sees it within moments."""
+        folder = self._folder(name)
+        if folder.spec.exists():
+            with _retried(f"the order to stop {name} cannot be written"):
+                layout.create_once(folder.stop, {"reason": order.reason, "at_ms": now_ms, "grace_ms": order.grace_ms})
+
+    def forget(self, name: str) -> None:
+        """Archive the record, remove work and logs; one that still lives is stopped, and archived when it is gone."""
+        folder = self._folder(name)
+        with _retried(f"attempt {name} cannot be archived"):
+            seen = self._attempts.look_at(name)
+            if seen is None:
+                return
+            if seen.is_live:
+                self.stop(name, StopOrder(StopReason.LOST.value, 0), self._instant())
+                return
+            if seen.is_orphan:
+                return
+            for path in (folder.work, folder.path / ".work", folder.logs, seen.spec.ray_dir):
+                shutil.rmtree(path, ignore_errors=True)
+            folder.path.rename(self._data / "archive" / name)
+            self._attempts.drop(name)
+
+    def log_chunk(self, name: str, rank: int, offset: int, limit: int) -> bytes:
+        """At most ``limit`` bytes of a rank's output, its setup's included."""
+        with contextlib.suppress(FileNotFoundError), self._folder(name).log(rank).open("rb") as file:
+            file.seek(offset)
+            return file.read(limit)
+        return b""
+
+    def _folder(self, name: str) -> Folder:
+        try:
+            return self._attempts.folder(name)
+        except ValueError as error:
+            raise Fatal("DURE-8006", str(error)) from error
+
+    def _spec(self, folder: Folder, assignment: Assignment) -> Spec:
+        """The spec on disk, or a new one: devices are chosen once, with the spec."""
+        spec = folder.read_spec()
+        if spec is not None:
+            return spec
+        taken = [
+            uuid for seen in self._attempts.look() if not seen.is_over for rank in seen.spec.devices for uuid in rank
+        ]
+        devices = gpus.assign_devices(self._plan, assignment.ranks, taken, self._healthy())
+        if devices is None:
+            raise Retry("DURE-8007", f"the GPUs for attempt {folder.name} are not free yet")
+        parts = (assignment.org, assignment.project, assignment.checkpoint_key)
+        if not all(_PART.fullmatch(part) for part in parts):
+            raise Fatal("DURE-8006", f"{'/'.join(parts)!r} is no folder for checkpoints")
+        spec = Spec(
+            assignment,
+            self._cluster,
+            str(self._data.joinpath("checkpoints", *parts)),
+            str(layout.ray_dir_for(folder)),
+            devices,
+            *machine.shares(sum(node.gpus for node in self._pool)),
+        )
+        folder.path.mkdir(exist_ok=True, mode=0o700)
+        layout.sync_folder(folder.path.parent)
+        layout.write_atomic(folder.spec, spec)
+        return spec
+
+    def _instant(self) -> int:
+        """Now, but never before what was vouched for."""
+        return max(self._clock(), self._memory.watermark_ms)
+
+    def _reap(self) -> None:
+        for pid in sorted(self._supervisors):
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                    continue
+            self._supervisors.discard(pid)
+
+    def _settled(self, seen: Sequence[Seen]) -> list[Seen]:
+        """Attempts without a supervisor and without an end: kill what is left of them, then say that they are lost."""
+        orphans = [item for item in seen if item.is_orphan][:SETTLED_PER_LOOK_MAX]
+        after = {item.folder.name: item for item in seen}
+        for item in orphans:
+            if not processes.kill_belonging(item.mark):
+                break  # something does not die now; the next look begins with it again
+            shutil.rmtree(item.spec.ray_dir, ignore_errors=True)
+            launch.end_lost(item.folder, max(self._instant(), item.record.last_at_ms))
+            after[item.folder.name] = self._attempts.look_at(item.folder.name) or item
+        return list(after.values())
+
+    def _through_ms(self, seen: Sequence[Seen], now_ms: int) -> int:
+        """Every event before this instant is in what was seen.
+
+        A record's clock never goes backwards, so a living supervisor can still write only at or after its last line.
+        One that has not begun was told the present watermark as its earliest instant: it holds the watermark there.
+        """
+        bounds = [item.record.last_at_ms for item in seen if item.record.begin and not item.is_over]
+        if any(item.is_live and not item.record.begin for item in seen):
+            bounds.append(self._memory.watermark_ms)
+        return max(self._memory.watermark_ms, min([now_ms, *bounds]))
+
+    def _watch_silence(self, seen: Sequence[Seen], now_ms: int) -> None:
+        """A supervisor that lives and writes nothing holds everybody's watermark: after five minutes it is killed.
+
+        Looks are counted too, so that a machine that slept is not taken for a supervisor that hangs.
+        """
+        silent: dict[str, tuple[int, int, int]] = {}
+        for item in seen:
+            if not item.is_live:
+                continue
+            seq, looks, since_ms = self._silent.get(item.folder.name, (-1, 0, now_ms))
+            if seq != item.record.last_seq:
+                looks, since_ms = 0, now_ms
+            silent[item.folder.name] = (item.record.last_seq, looks + 1, since_ms)
+            if looks >= SILENT_LOOKS_MIN and now_ms - since_ms >= SILENT_MS_MAX:
+                for target in processes.commanded(launch.SUPERVISOR_MODULE, str(item.folder.path)):
+                    processes.send(target, signal.SIGKILL)
+        self._silent = silent
+
+    def _healthy(self) -> frozenset[str]:
+        devices = self._nvml.devices() if self._nvml and self._plan.is_real else ()
+        return frozenset(device.uuid for device in devices)
+
+    def _count(self, node: Node, healthy: frozenset[str]) -> int:
+        return len(healthy.intersection(self._plan.by_node[node.name])) if self._plan.is_real else node.gpus
+
+
+def _samples(seen: Seen) -> Iterator[Sample]:
+    """What each rank of an attempt holds and does; a rank runs when its process does, whatever the record says."""
+    assignment, record = seen.spec.assignment, seen.record
+    pids = {line.rank: line.pid for line in record.starts if line.rank in record.running}
+    uses = {use.rank: use for use in record.gpus}
+    for rank in assignment.ranks:
+        found = processes.process(pids[rank.rank]) if rank.rank in pids else None
+        use: GpuUse | None = uses.get(rank.rank)
+        yield Sample(
+            assignment.job,
+            assignment.attempt,
+            rank.rank,
+            assignment.org,
+            assignment.project,
+            assignment.flavor,
+            assignment.tier,
+            rank.gpus,
+            found is not None and not found.is_zombie,
+            use.utilisation_percent if use else None,
+            use.memory_bytes if use else None,
+            use.energy_mj if use else None,
+        )
+
+
+@contextmanager
+def _retried(what: str) -> Iterator[None]:
+    """Turn a failure of the file system into a Retry that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        raise Retry("DURE-8008", f"{what}: {error.strerror or error}") from error

@@ -1,0 +1,177 @@
+"""The operator's two sides: the backend that runs attempts, the control plane that decides them.
+
+Everything here is data or a small protocol. The operator is level-based: it pulls the attempts
+that should exist, observes those that do, and acts on the difference; every act is repeatable
+by the attempt's name ``d-<job>-a<attempt>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from scheduler.core.model import Rank
+
+
+def attempt_name(job: str, attempt: int) -> str:
+    """The one name of an attempt in every backend."""
+    return f"d-{job}-a{attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """The control plane wants the attempt ended: ``reason`` is a core.lifecycle.StopReason."""
+
+    reason: str
+    grace_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An attempt that should exist on this cluster until it is reported gone.
+
+    entrypoint: ``script`` runs ``run`` on every rank, ``ray`` runs it once as the Ray driver.
+    checkpoint_key: names the folder or volume that all attempts of the job share.
+    """
+
+    job: str
+    attempt: int
+    org: str
+    project: str
+    user: str
+    tier: str
+    flavor: str
+    ranks: tuple[Rank, ...]
+    entrypoint: str
+    run: str
+    setup: str
+    env: tuple[tuple[str, str], ...]
+    package_sha256: str
+    time_limit_ms: int
+    grace_ms: int
+    checkpoint_key: str
+    stop: StopOrder | None = None
+
+    @property
+    def name(self) -> str:
+        """The attempt's name in the backend."""
+        return attempt_name(self.job, self.attempt)
+
+
+class ObservationKind(StrEnum):
+    """What a cluster can report about a node or an attempt."""
+
+    NODE = "node"
+    STARTING = "starting"
+    RANK_STARTED = "rank-started"
+    NOTICE = "notice"
+    RANK_ENDED = "rank-ended"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing seen, with an id made from the observed object, so that a repeat is the same fact.
+
+    at_ms is on the cluster's own clock. Fields that do not apply are 0, -1 or "".
+    NODE: node, flavor, gpus (healthy), registered, schedulable.
+    STARTING, GONE: the attempt. RANK_STARTED: rank. RANK_ENDED: rank, exit_code, evidence
+    (``observed``, or ``lost`` when at_ms is the last heartbeat). NOTICE: reason.
+    FAILED: message (the attempt could not be started; GONE follows).
+    GONE: exit_code of the attempt (first non-zero of its ranks, or 0), evidence.
+    """
+
+    id: str
+    kind: ObservationKind
+    at_ms: int
+    job: str = ""
+    attempt: int = 0
+    rank: int = -1
+    node: str = ""
+    flavor: str = ""
+    gpus: int = 0
+    registered: int = 0
+    schedulable: bool = True
+    exit_code: int | None = None
+    reason: str = ""
+    evidence: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What runs right now, for the second opinion: GPUs a rank holds and, on real devices, their use."""
+
+    job: str
+    attempt: int
+    rank: int
+    org: str
+    project: str
+    flavor: str
+    tier: str
+    gpus: int
+    running: bool
+    utilisation_percent: int | None = None
+    memory_bytes: int | None = None
+    energy_mj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a backend sees at ``at_ms``: every observation not yet acknowledged, and what runs.
+
+    attempts: names that exist in the backend in any form and are not forgotten.
+    observed_through_ms: everything that happened before this instant is in some observation.
+    """
+
+    at_ms: int
+    observed_through_ms: int
+    attempts: frozenset[str]
+    observations: tuple[Observation, ...]
+    samples: tuple[Sample, ...] = field(default=())
+
+
+class Backend(Protocol):
+    """Runs attempts. Every call is repeatable; none blocks longer than a second or two."""
+
+    def observe(self, now_ms: int) -> View:
+        """Look at everything; proves lost attempts gone before it says so."""
+
+    def start(self, assignment: Assignment, package: bytes | None) -> None:
+        """Begin the attempt unless it exists; raises Retry when it could not be begun now."""
+
+    def stop(self, name: str, order: StopOrder, now_ms: int) -> None:
+        """Give notice once: the first order decides; unknown names are no error."""
+
+    def forget(self, name: str) -> None:
+        """The control plane has settled this attempt: its record may be archived."""
+
+    def log_chunk(self, name: str, rank: int, offset: int, limit: int) -> bytes:
+        """Bytes of a rank's output from ``offset``; empty when there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What the control plane wants of a cluster now; ``known`` lists attempts it still waits for or may forget."""
+
+    assignments: tuple[Assignment, ...]
+    forget: tuple[str, ...]
+
+
+class ControlPlane(Protocol):
+    """The side that decides, as one cluster's operator sees it. Raises Retry when it cannot be reached."""
+
+    def pull(self, cluster: str, existing: Sequence[str]) -> Pull:
+        """Attempts that should exist; ``existing`` are the backend's, so that those settled can be forgotten."""
+
+    def report(self, cluster: str, at_ms: int, observed_through_ms: int, observations: Sequence[Observation]) -> None:
+        """Push observations; returns once they are durable. Repeats change nothing."""
+
+    def push_log(self, job: str, attempt: int, rank: int, offset: int, content: bytes) -> int:
+        """Append output at ``offset``; returns the length the control plane now has."""
+
+    def package(self, sha256: str) -> bytes:
+        """The work directory's zip; raises Retry or Fatal."""

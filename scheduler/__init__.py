@@ -1,0 +1,1 @@
+"""Dure's control plane: policy, allocation, metering and money."""

@@ -1,0 +1,94 @@
+"""``dure job ...`` and ``dure cancel``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
+from scheduler.cli.session import Session
+
+if TYPE_CHECKING:
+    from scheduler.schema.bodies import JobBody
+
+JOBS_AT_ONCE_MAX = 100
+job = group(
+    "job",
+    "Look at one job, hold it or release it.",
+    examples=("dure job get llm-sft", "dure job events llm-sft", "dure job hold llm-sft"),
+)
+
+
+@command("get", parent=job, examples=("dure job get llm-sft", "dure job get 7f3kq2ab -o json"), see_also=("why",))
+@click.argument("name", metavar="JOB")
+@output_option()
+def get(session: Session, name: str, output: str) -> None:
+    """Show a job with its newest attempt.
+
+    JOB is an id, or the name of your newest job of that name.
+    """
+    from scheduler.cli.sheets import JOB, JOBS
+
+    session.emit(session.client.job(name), JOBS if output == "wide" else JOB, output)
+
+
+@command("events", parent=job, examples=("dure job events llm-sft", "dure job events llm-sft -o jsonl"))
+@click.argument("name", metavar="JOB")
+@output_option()
+def events(session: Session, name: str, output: str) -> None:
+    """Show what has happened to a job, oldest first."""
+    from scheduler.cli.sheets import EVENTS
+
+    page = session.client.events(name)
+    session.emit(page, EVENTS, output, page.items)
+
+
+@command("hold", parent=job, exit_codes=EXITS_CHANGE, examples=("dure job hold llm-sft",), see_also=("job release",))
+@click.argument("name", metavar="JOB")
+@output_option("table", "json", "yaml", "id")
+def hold(session: Session, name: str, output: str) -> None:
+    """Keep a queued job from starting until it is released."""
+    body = session.client.hold(name)
+    _told(session, body, output)
+    session.next(("Release", f"dure job release {body.id}"), ("Cancel", f"dure cancel {body.id}"))
+
+
+@command("release", parent=job, exit_codes=EXITS_CHANGE, examples=("dure job release llm-sft",), see_also=("why",))
+@click.argument("name", metavar="JOB")
+@output_option("table", "json", "yaml", "id")
+def release(session: Session, name: str, output: str) -> None:
+    """Queue a held job again."""
+    body = session.client.release(name)
+    _told(session, body, output)
+    session.next(("Why waiting", f"dure why {body.id}"), ("Follow", f"dure logs -f {body.id}"))
+
+
+@command(
+    "cancel",
+    exit_codes=EXITS_CHANGE,
+    examples=("dure cancel llm-sft", "dure cancel 7f3kq2ab 9m2xk4cd --yes"),
+    see_also=("queue", "job get"),
+)
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_option("table", "json", "jsonl", "yaml", "id")
+def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> None:
+    """End jobs.
+
+    A job that waits ends at once; one that runs is given notice first, so that it can save its state. With more than
+    one JOB a terminal is asked for consent.
+    """
+    if len(names) > JOBS_AT_ONCE_MAX:
+        raise click.UsageError(f"{len(names)} jobs at once; at most {JOBS_AT_ONCE_MAX}")
+    if len(names) > 1:
+        session.confirm(f"Cancel {len(names)} jobs?", yes=yes)
+    for name in names:
+        _told(session, session.client.cancel(name), output)
+    session.next(("See", f"dure job get {names[-1]}"), ("Queue", "dure queue"))
+
+
+def _told(session: Session, body: JobBody, output: str) -> None:
+    from scheduler.cli.sheets import JOB
+
+    session.told(body, JOB, output, f"job/{body.id} {body.state.lower()}")

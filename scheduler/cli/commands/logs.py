@@ -1,0 +1,64 @@
+"""``dure logs``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from scheduler.cli import exits
+from scheduler.cli.base import EXITS_API, command, option
+from scheduler.cli.session import Session
+from scheduler.cli.when import SPAN
+
+JOB_EXITS = (exits.JOB_FAILED, exits.JOB_NOT_FINISHED, exits.JOB_NOT_FOUND, exits.JOB_CANCELLED, exits.INTERRUPTED)
+
+
+@command(
+    "logs",
+    exit_codes=(*EXITS_API, *JOB_EXITS),
+    examples=("dure logs llm-sft", "dure logs -f llm-sft", "dure logs llm-sft --rank 1 --attempt 2"),
+    see_also=("why", "job events"),
+)
+@click.argument("job", metavar="JOB")
+@option("-f", "--follow", is_flag=True, help="Go on until the job has ended; its end is the exit code.")
+@option(
+    "--rank", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Output of this rank of the gang."
+)
+@option(
+    "--attempt", type=click.IntRange(1), metavar="N", default=None, help="Output of this attempt instead of the newest."
+)
+@option("--wait-timeout", type=SPAN, metavar="DURATION", default=None, help="Follow for at most so long (exit 101).")
+def logs(session: Session, job: str, follow: bool, rank: int, attempt: int | None, wait_timeout: int | None) -> int:
+    """Print a job's output.
+
+    With -f the output is followed through every attempt, and the exit code tells how the job ended: 0 succeeded, 100
+    failed, 103 cancelled, 101 not finished within --wait-timeout, 102 no such job. Ctrl-C stops looking; the job goes
+    on.
+    """
+    from scheduler.cli.errors import show_error
+    from scheduler.cli.following import Follower
+    from scheduler.cli.terminal import output_writer
+    from scheduler.client.errors import ApiProblem
+
+    client = session.client
+    sys.stdout.flush()
+    follower = Follower(client, output_writer(sys.stdout), session, job, rank, attempt or 0)
+    if not follow:
+        follower.print_once()
+        return exits.OK
+    try:
+        state = follower.follow(wait_timeout)
+    except ApiProblem as problem:
+        if exits.exit_code(problem) != exits.NOT_FOUND:
+            raise
+        show_error(problem)
+        return exits.JOB_NOT_FOUND
+    except KeyboardInterrupt:
+        session.talk("")
+        session.talk("the job goes on")
+        session.next(("Follow again", f"dure logs -f {job}"), ("Cancel", f"dure cancel {job}"))
+        return exits.INTERRUPTED
+    session.talk(f"job {job}: {state}")
+    session.next(("See", f"dure job get {job}"), ("Events", f"dure job events {job}"))
+    return exits.job_end(state)

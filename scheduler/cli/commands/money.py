@@ -1,0 +1,190 @@
+"""``dure period ...`` and ``dure invoice ...``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scheduler.cli import exits
+from scheduler.cli.base import EXITS_API, EXITS_CHANGE, command, group, option, output_option
+from scheduler.cli.session import Session
+from scheduler.cli.when import SPAN
+from scheduler.core.errors import Fatal
+
+if TYPE_CHECKING:
+    from scheduler.schema.bodies import InvoiceBody
+
+WAITED_TOO_LONG = "DURE-8009"
+NOT_UNDERSTOOD = "DURE-8003"
+POLL_SECONDS = 1.0
+WAIT_SECONDS_MAX = 86_400
+CLOSED = "closed"
+
+period = group(
+    "period",
+    "List and close billing periods.",
+    examples=("dure period list", "dure period close 2026-11 --wait-timeout 10m"),
+)
+invoice = group(
+    "invoice",
+    "List, read and verify usage invoices.",
+    examples=("dure invoice list --period 2026-11", "dure invoice get NUMBER", "dure invoice verify NUMBER"),
+)
+
+
+@command("list", parent=period, examples=("dure period list", "dure period list -o json"), see_also=("period close",))
+@output_option()
+def list_periods(session: Session, output: str) -> None:
+    """List billing periods, oldest first."""
+    from scheduler.cli.sheets import PERIODS
+
+    page = session.client.periods()
+    session.emit(page, PERIODS, output, page.items)
+
+
+@command(
+    "close",
+    parent=period,
+    exit_codes=EXITS_CHANGE,
+    examples=("dure period close", "dure period close 2026-11 --wait-timeout 10m --yes"),
+    see_also=("invoice list",),
+)
+@click.argument("name", metavar="[PERIOD]", required=False, default="")
+@option("--wait-timeout", type=SPAN, metavar="DURATION", default=0, help="Wait until it is closed, at most so long.")
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_option("table", "json", "yaml", "id")
+def close(session: Session, name: str, wait_timeout: int, yes: bool, output: str) -> None:
+    """Close a billing period and issue its invoices.
+
+    Without PERIOD it is the oldest open one. A period stays closing until all of its usage is in the ledger; asking
+    again tells what it waits for. With --wait-timeout exit code 8 says that it was not closed in time.
+    """
+    from scheduler.cli.sheets import PERIODS
+
+    session.confirm(
+        f"Close {f'period {name}' if name else 'the oldest open period'}? It cannot be opened again.", yes=yes
+    )
+    body = session.client.close_period(name)
+    deadline_ms = session.now_ms() + min(wait_timeout, WAIT_SECONDS_MAX) * 1_000
+    said = ""
+    while body.state != CLOSED and session.now_ms() < deadline_ms:
+        if body.waiting_for != said:
+            said = body.waiting_for
+            session.talk(f"closing: {said}")
+        session.wait(POLL_SECONDS)
+        body = session.client.close_period(body.id)
+    waits = f": {body.waiting_for}" if body.waiting_for else ""
+    session.told(body, PERIODS, output, f"period/{body.id} {body.state}{waits}")
+    if body.state == CLOSED:
+        session.next(("Invoices", f"dure invoice list --period {body.id}"))
+    elif wait_timeout:
+        raise Fatal(WAITED_TOO_LONG, f"period {body.id} was not closed in time{waits}", f"dure period close {body.id}")
+    else:
+        session.next(("How far", f"dure period close {body.id}"))
+
+
+@command(
+    "list",
+    parent=invoice,
+    examples=("dure invoice list", "dure invoice list --period 2026-11 --org hanul-ai -o csv"),
+    see_also=("invoice get", "invoice verify"),
+)
+@option("--period", metavar="PERIOD", default="", help="Invoices of this period.")
+@option("--org", metavar="ORG", default="", help="Invoices of this organisation.")
+@output_option()
+def list_invoices(session: Session, period: str, org: str, output: str) -> None:
+    """List usage invoices, newest first."""
+    from scheduler.cli.sheets import INVOICES
+
+    page = session.client.invoices(period=period, org=org)
+    session.emit(page, INVOICES, output, page.items)
+
+
+@command(
+    "get",
+    parent=invoice,
+    examples=(
+        "dure invoice get NUMBER",
+        "dure invoice get NUMBER -o csv",
+        "dure invoice get NUMBER -o text | sha256sum",
+    ),
+    see_also=("invoice verify",),
+)
+@click.argument("number", metavar="NUMBER")
+@output_option("table", "json", "yaml", "csv", "text")
+def get(session: Session, number: str, output: str) -> None:
+    """Show a usage invoice with its lines.
+
+    -o text is the canonical text of the invoice, byte for byte: its SHA-256 is the one that the list shows.
+    """
+    from scheduler.cli.sheets import INVOICE
+
+    if output == "csv":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(session.client.invoice_csv(number))
+        return
+    body = session.client.invoice(number)
+    if not _sum_holds(body):
+        session.warn(f"the text of invoice {body.number} does not have the SHA-256 that the server gives for it")
+    if output == "text":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(body.text.encode())
+        return
+    session.emit(body, INVOICE, output)
+    if output == "table":
+        _lines(session, body)
+        session.next(("Verify", f"dure invoice verify {body.number}"))
+
+
+@command(
+    "verify",
+    parent=invoice,
+    exit_codes=(*EXITS_API, exits.MISMATCH),
+    examples=("dure invoice verify NUMBER", "dure invoice verify NUMBER -o json"),
+    see_also=("invoice get",),
+)
+@click.argument("number", metavar="NUMBER")
+@output_option("table", "json", "yaml")
+def verify(session: Session, number: str, output: str) -> int:
+    """Recompute an invoice and compare.
+
+    The server computes it again from slices, rate card, policy and ledger; the SHA-256 of its text is computed here.
+    Exit code 20 says that there is a difference.
+    """
+    from scheduler.cli.sheets import CHECKS
+    from scheduler.cli.tables import Row
+
+    body = session.client.verify_invoice(number)
+    text = session.client.invoice(number)
+    here = Row({"name": "sha256", "ok": _sum_holds(text), "detail": f"of the text, computed here: {_sum(text)}"})
+    good = body.ok and all(check.ok for check in body.checks) and _sum_holds(text)
+    session.emit(body, CHECKS, output, [*body.checks, here] if output == "table" else None)
+    session.talk(f"invoice {body.number}: {'no difference' if good else 'THERE IS A DIFFERENCE'}")
+    return exits.OK if good else exits.MISMATCH
+
+
+def _sum(body: InvoiceBody) -> str:
+    return hashlib.sha256(body.text.encode()).hexdigest()
+
+
+def _sum_holds(body: InvoiceBody) -> bool:
+    return _sum(body) == body.sha256
+
+
+def _lines(session: Session, body: InvoiceBody) -> None:
+    from scheduler.cli.render import render, stdout_view
+    from scheduler.cli.sheets import INVOICE_LINES
+    from scheduler.cli.tables import Row
+
+    try:
+        found: Any = json.loads(body.text)["lines"]
+        table = render(None, INVOICE_LINES, "table", stdout_view(session.now_ms()), [Row(line) for line in found])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"the text of invoice {body.number} is not understood"
+        raise Fatal(NOT_UNDERSTOOD, message, "dure invoice get NUMBER -o text") from error
+    session.data("")
+    sys.stdout.write(table)

@@ -1,0 +1,104 @@
+"""``dure queue`` and ``dure why``."""
+
+from __future__ import annotations
+
+import click
+
+from scheduler.cli.base import EXITS_API, command, option, output_option
+from scheduler.cli.session import Session
+from scheduler.cli.when import filters, whose
+
+JOBS_MAX = 10_000
+PAGE = 200
+STATES = ("Queued", "Held", "Active", "Succeeded", "Failed", "Cancelled")
+STATE = click.Choice(STATES, case_sensitive=False)
+
+
+@command(
+    "queue",
+    examples=("dure queue", "dure queue --all --project hanul-ai/nlp -o wide", "dure queue --state Queued -o jsonl"),
+    see_also=("why", "job get", "cancel"),
+)
+@option("--all", "everything", is_flag=True, help="Jobs that have ended, too.")
+@option("--org", metavar="ORG", default="", help="Jobs of this organisation.")
+@option("--project", metavar="[ORG/]PROJECT", default="", help="Jobs of this project.")
+@option("--state", type=STATE, metavar="STATE", default=None, help=f"Jobs in this state: {', '.join(STATES)}.")
+@option("--user", metavar="USER", default="", help="Jobs of this user.")
+@option("--name", metavar="NAME", default="", help="Jobs of this name.")
+@option(
+    "--limit",
+    type=click.IntRange(1, JOBS_MAX),
+    metavar="N",
+    default=PAGE,
+    show_default=True,
+    help="At most so many jobs.",
+)
+@output_option()
+def queue(
+    session: Session,
+    everything: bool,
+    org: str,
+    project: str,
+    state: str | None,
+    user: str,
+    name: str,
+    limit: int,
+    output: str,
+) -> None:
+    """List jobs that wait or run.
+
+    Newest first: yours, and those of the projects and organisations that you administer.
+    """
+    from scheduler.cli.sheets import JOBS
+
+    org, project = whose(org, project)
+    wanted = filters(org=org, project=project, state=state or "", user=user, name=name)
+    if everything or state in STATES[3:]:
+        wanted["all"] = "true"
+    page = session.client.jobs({**wanted, "limit": min(limit, PAGE)})
+    items = list(page.items)
+    for _ in range(JOBS_MAX // PAGE):
+        if not page.next or len(items) >= limit:
+            break
+        page = session.client.jobs({**wanted, "limit": min(limit - len(items), PAGE), "cursor": page.next})
+        items += page.items
+    session.emit(page.model_copy(update={"items": items}), JOBS, output, items)
+    if page.next and limit < JOBS_MAX:
+        session.talk(f"the newest {len(items)} jobs; more: --limit {min(JOBS_MAX, limit * 5)}")
+
+
+@command(
+    "why",
+    examples=("dure why llm-sft", "dure why 7f3kq2ab -o json"),
+    exit_codes=EXITS_API,
+    see_also=("queue", "quota", "gpus"),
+)
+@click.argument("job", metavar="JOB")
+@output_option("table", "json", "yaml")
+def why(session: Session, job: str, output: str) -> None:
+    """Say why a job waits, and what would start it sooner.
+
+    JOB is an id, or the name of your newest job of that name.
+    """
+    from scheduler.cli.clean import clean
+    from scheduler.cli.render import render, stdout_view
+    from scheduler.cli.sheets import BLOCKERS, WHY
+
+    body = session.client.why(job)
+    if output != "table":
+        session.emit(body, WHY, output)
+        return
+    session.data(clean(body.summary))
+    numbered = render(body, BLOCKERS, "table", stdout_view(session.now_ms()), body.blockers)
+    number = 0
+    for line in numbered.splitlines():
+        number += not line.startswith(" ")  # a folded sentence goes on in lines that begin with a space
+        session.data(f"  {'' if line.startswith(' ') else number:<3}{line}")
+    helps = list(dict.fromkeys([*body.would_help, *(remedy for item in body.blockers for remedy in item.remedies)]))
+    if helps:
+        session.data("What would help:")
+        for text in helps:
+            session.data(f"  {clean(text)}")
+    if body.cycle:
+        ahead = f"{body.ahead_in_project} ahead in its project, {body.pending_in_pool} waiting in all"
+        session.talk(f"decided in cycle {body.cycle} under policy v{body.policy_version}; {ahead}")

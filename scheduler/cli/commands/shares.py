@@ -1,0 +1,66 @@
+"""``dure gpus``, ``dure quota`` and ``dure usage``."""
+
+from __future__ import annotations
+
+from scheduler.cli.base import command, option, output_option
+from scheduler.cli.session import Session
+
+
+@command("gpus", examples=("dure gpus", "dure gpus -o json"), see_also=("quota", "why"))
+@output_option()
+def gpus(session: Session, output: str) -> None:
+    """Show the GPUs of each cluster, and what is free."""
+    from scheduler.cli.sheets import GPUS
+
+    page = session.client.gpus()
+    session.emit(page, GPUS, output, page.items)
+
+
+@command(
+    "quota",
+    examples=("dure quota", "dure quota --org hanul-ai", "dure quota --flavor h100-80g -o wide"),
+    see_also=("why", "gpus", "usage"),
+)
+@option("--org", metavar="ORG", default="", help="Tree nodes of this organisation.")
+@option("--flavor", metavar="FLAVOR", default="", help="This flavor only.")
+@output_option()
+def quota(session: Session, org: str, flavor: str, output: str) -> None:
+    """Show guarantees, limits and what is in use.
+
+    The bar is guaranteed use of the guarantee that holds now; fair share is what the sharing tree would give now if
+    everybody who waits or runs asked for all.
+    """
+    from scheduler.cli.sheets import QUOTA
+
+    page = session.client.quota(org=org, flavor=flavor)
+    session.emit(page, QUOTA, output, page.items)
+
+
+@command(
+    "usage",
+    examples=("dure usage", "dure usage --org hanul-ai --since 2026-11-01", "dure usage --since 7d -o csv"),
+    see_also=("quota", "invoice list"),
+)
+@option("--org", metavar="ORG", default="", help="Usage of this organisation.")
+@option("--project", metavar="[ORG/]PROJECT", default="", help="Usage of this project.")
+@option("--since", metavar="WHEN", default="", help="From this instant: a date (Korean time), RFC 3339, or 7d ago.")
+@option("--until", metavar="WHEN", default="", help="Up to this instant.")
+@output_option()
+def usage(session: Session, org: str, project: str, since: str, until: str, output: str) -> None:
+    """Show GPU-hours and cost by project, user and tier.
+
+    Held counts from admission until the attempt is proven gone; billed from its start to its end or its notice. Cost
+    is the tenant's part in the ledger, before VAT.
+    """
+    from scheduler.cli.sheets import USAGE
+    from scheduler.cli.when import instant, whose
+
+    org, project = whose(org, project)
+    now_ms = session.now_ms()
+    page = session.client.usage(
+        org=org,
+        project=project,
+        since=instant(since, "--since", now_ms),
+        until=instant(until, "--until", now_ms),
+    )
+    session.emit(page, USAGE, output, page.items)

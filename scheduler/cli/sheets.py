@@ -1,0 +1,370 @@
+"""The sheet of each kind of body."""
+
+from __future__ import annotations
+
+from scheduler.cli import tables as t
+from scheduler.cli.tables import Column, Sheet
+from scheduler.schema import bodies
+
+JOBS = Sheet(
+    (
+        Column("ID", t.text("id")),
+        Column("NAME", t.text("name")),
+        Column("STATE", t.text("state")),
+        Column("REASON", t.text("reason")),
+        Column("GPUS", t.gang),
+        Column("TIER", t.tier_or_wanted),
+        Column("WAIT/RUN", t.waited_or_ran, right=True),
+        Column("NODES", t.shape, wide=True),
+        Column("PROJECT", lambda row, view: f"{row.org}/{row.project}", wide=True),
+        Column("USER", t.text("user"), wide=True),
+        Column("ATTEMPT", t.number("attempt"), wide=True, right=True),
+        Column("EXIT", t.exit_status, wide=True, right=True),
+        Column("GPU-HOURS", t.held_hours, wide=True, right=True),
+        Column("SUBMITTED", t.instant("submitted_at"), wide=True),
+    ),
+    t.by_field("id"),
+    t.by_field("name"),
+    t.fields_of(bodies.JobBody),
+    empty="no jobs that wait or run; all of them: dure queue --all",
+)
+JOB = Sheet(
+    t.note(
+        (
+            ("Job", t.text("id")),
+            ("Name", t.text("name")),
+            ("State", t.text("state")),
+            ("Reason", t.text("reason")),
+            ("Message", t.text("message")),
+            ("Exit code", t.exit_status),
+            ("Project", lambda row, view: f"{row.org}/{row.project}"),
+            ("Class", t.text("class_name")),
+            ("User", t.text("user")),
+            ("GPUs", lambda row, view: f"{row.gpus} {row.flavor} ({row.nodes} x {row.gpus_per_node})"),
+            ("Tiers", t.joined("tiers")),
+            ("Tier", t.text("tier")),
+            ("Attempt", lambda row, view: f"{row.attempt} ({row.attempt_state})" if row.attempt else t.NOTHING),
+            ("Time limit", t.time_limit),
+            ("Submitted", t.instant("submitted_at")),
+            ("Started", t.instant("started_at")),
+            ("Ended", t.instant("ended_at")),
+            ("GPU-hours", t.held_hours),
+        )
+    ),
+    t.by_field("id"),
+    t.by_field("name"),
+    t.fields_of(bodies.JobBody),
+    card=True,
+)
+EVENTS = Sheet(
+    (
+        Column("TIME", t.second("at")),
+        Column("EVENT", t.text("event")),
+        Column("DETAIL", t.text("detail"), folds=True),
+    ),
+    t.by_field("at"),
+    t.by_field("event"),
+    t.fields_of(bodies.EventBody),
+    empty="nothing has happened yet",
+)
+QUOTA = Sheet(
+    (
+        Column("TREE NODE", t.text("tree_node")),
+        Column("FLAVOR", t.text("flavor")),
+        Column("GUARANTEED", t.guaranteed_bar),
+        Column("BORROW", t.gpus("held_borrow"), right=True),
+        Column("SCAVENGE", t.gpus("held_scavenge"), right=True),
+        Column("PENDING", t.gpus("pending"), right=True),
+        Column("FAIR SHARE", t.gpus("fair_share"), right=True),
+        Column("LEVEL", t.text("level"), wide=True),
+        Column("WEIGHT", t.weight, wide=True, right=True),
+        Column("GUARANTEE", t.gpus("guarantee"), wide=True, right=True),
+        Column("BORROWING LIMIT", t.gpus("borrowing_limit"), wide=True, right=True),
+        Column("LENDING LIMIT", t.gpus("lending_limit"), wide=True, right=True),
+    ),
+    t.by_field("tree_node"),
+    t.by_field("name"),
+    t.fields_of(bodies.QuotaLine),
+    empty="no quota yet: an administrator applies a policy and registers organisations",
+)
+USAGE = Sheet(
+    (
+        Column("PROJECT", lambda row, view: f"{row.org}/{row.project}"),
+        Column("USER", t.text("user")),
+        Column("FLAVOR", t.text("flavor")),
+        Column("TIER", t.text("tier")),
+        Column("JOBS", t.number("jobs"), right=True),
+        Column("HELD GPU-H", t.hours("held_milli_gpu_ms"), right=True),
+        Column("BILLED GPU-H", t.hours("billed_milli_gpu_ms"), right=True),
+        Column("COST", t.cost, right=True),
+        Column("NOT YET POSTED", t.hours("unposted_milli_gpu_ms"), wide=True, right=True),
+    ),
+    lambda row: f"{row.org}/{row.project}/{row.user}/{row.flavor}/{row.tier}",
+    lambda row: f"{row.org}/{row.project}",
+    t.fields_of(bodies.UsageLine),
+    empty="no usage in this time",
+)
+GPUS = Sheet(
+    (
+        Column("CLUSTER", t.text("cluster")),
+        Column("FLAVOR", t.text("flavor")),
+        Column("NODES", t.number("nodes"), right=True),
+        Column("TOTAL", t.number("total"), right=True),
+        Column("HEALTHY", t.number("healthy"), right=True),
+        Column("HELD", t.number("held"), right=True),
+        Column("FREE", t.number("free"), right=True),
+        Column("LARGEST GANG", t.text("largest_gang")),
+        Column("PENDING JOBS", t.number("pending_jobs"), right=True),
+    ),
+    lambda row: f"{row.cluster}/{row.flavor}",
+    t.by_field("flavor"),
+    t.fields_of(bodies.GpuLine),
+    empty="no cluster has reported GPUs yet",
+)
+TOKENS = Sheet(
+    (
+        Column("ID", t.text("id")),
+        Column("USER", t.text("user")),
+        Column("CREATED", t.instant("created_at")),
+        Column("EXPIRES", t.instant("expires_at")),
+        Column("STATE", lambda row, view: "revoked" if row.revoked else "valid"),
+        Column("NOTE", t.text("note"), folds=True),
+    ),
+    t.by_field("id"),
+    t.by_field("user"),
+    tuple(name for name in t.fields_of(bodies.TokenBody) if name != "secret"),
+    empty="no tokens",
+)
+WHOAMI = Sheet(
+    t.note(
+        (
+            ("User", t.text("user")),
+            ("Roles", lambda row, view: ", ".join(f"{grant.role} in {grant.scope}" for grant in row.grants) or "none"),
+        )
+    ),
+    t.by_field("user"),
+    t.by_field("user"),
+    t.fields_of(bodies.WhoamiBody),
+    card=True,
+)
+POLICY = Sheet(
+    t.note(
+        (
+            ("Version", t.text("version")),
+            ("Name", t.text("name")),
+            ("Rate card", t.text("rate_card")),
+            ("Applied", t.instant("applied_at")),
+            ("By", t.text("applied_by")),
+            ("Reason", t.text("reason")),
+            ("SHA-256", t.text("sha256")),
+        )
+    ),
+    t.by_field("version"),
+    t.by_field("name"),
+    t.fields_of(bodies.PolicyBody),
+    card=True,
+)
+ORGS = Sheet(
+    (
+        Column("NAME", t.text("name")),
+        Column("CLASS", t.text("class_name")),
+        Column("STATE", t.text("state")),
+        Column("TITLE", t.text("title"), folds=True),
+        Column("REGISTRATION", t.text("registration_number"), wide=True),
+        Column("TAX", t.text("tax_treatment"), wide=True),
+    ),
+    t.by_field("name"),
+    t.by_field("name"),
+    t.fields_of(bodies.OrgBody),
+    empty="no organisations that you may see",
+)
+ORG = Sheet(
+    t.note(
+        (
+            ("Name", t.text("name")),
+            ("Title", t.text("title")),
+            ("Class", t.text("class_name")),
+            ("State", t.text("state")),
+            ("Registration", t.text("registration_number")),
+            ("Tax", t.text("tax_treatment")),
+        )
+    ),
+    t.by_field("name"),
+    t.by_field("name"),
+    ORGS.fields,
+    card=True,
+)
+PROJECTS = Sheet(
+    (
+        Column("PROJECT", lambda row, view: f"{row.org}/{row.name}"),
+        Column("STATE", t.text("state")),
+        Column("TITLE", t.text("title"), folds=True),
+    ),
+    lambda row: f"{row.org}/{row.name}",
+    t.by_field("name"),
+    t.fields_of(bodies.ProjectBody),
+    empty="no projects that you may see",
+)
+MEMBERS = Sheet(
+    (
+        Column("USER", t.text("user")),
+        Column("ROLE", t.text("role")),
+        Column("SCOPE", t.text("scope")),
+        Column("STATE", t.text("state")),
+        Column("SINCE", t.instant("granted_at"), wide=True),
+        Column("BY", t.text("granted_by"), wide=True),
+    ),
+    lambda row: f"{row.user}/{row.role}/{row.scope}",
+    t.by_field("user"),
+    t.fields_of(bodies.MemberBody),
+    empty="no members that you may see",
+)
+PERIODS = Sheet(
+    (
+        Column("ID", t.text("id")),
+        Column("STATE", t.text("state")),
+        Column("START", t.instant("start")),
+        Column("END", t.instant("end")),
+        Column("CLOSED", t.instant("closed_at")),
+        Column("WAITS FOR", t.text("waiting_for"), folds=True),
+        Column("CALENDAR", t.text("calendar"), wide=True),
+        Column("BY", t.text("closed_by"), wide=True),
+    ),
+    t.by_field("id"),
+    t.by_field("id"),
+    t.fields_of(bodies.PeriodBody),
+    empty="no periods yet",
+)
+INVOICES = Sheet(
+    (
+        Column("NUMBER", t.text("number")),
+        Column("ORGANISATION", t.text("org")),
+        Column("PERIOD", t.text("period")),
+        Column("LIST", t.won("list_won"), right=True),
+        Column("SUBSIDY", t.won("subsidy_won"), right=True),
+        Column("SUPPLY", t.won("supply_won"), right=True),
+        Column("VAT", t.won("vat_won"), right=True),
+        Column("PAYABLE", t.won("payable_won"), right=True),
+        Column("ISSUED", t.instant("issued_at"), wide=True),
+        Column("SHA-256", t.text("sha256"), wide=True),
+    ),
+    t.by_field("number"),
+    t.by_field("number"),
+    t.fields_of(bodies.InvoiceSummary),
+    empty="no invoices that you may see",
+)
+INVOICE = Sheet(
+    t.note(
+        (
+            ("Invoice", t.text("number")),
+            ("Organisation", t.text("org")),
+            ("Period", t.text("period")),
+            ("Issued", t.instant("issued_at")),
+            ("List price", t.won("list_won")),
+            ("Subsidy", t.won("subsidy_won")),
+            ("Supply value", t.won("supply_won")),
+            ("VAT", t.won("vat_won")),
+            ("Payable", t.won("payable_won")),
+            ("SHA-256", t.text("sha256")),
+        )
+    ),
+    t.by_field("number"),
+    t.by_field("number"),
+    INVOICES.fields,
+    card=True,
+)
+INVOICE_LINES = Sheet(
+    (
+        Column("PROJECT", t.text("project")),
+        Column("FLAVOR", t.text("flavor")),
+        Column("TIER", t.text("tier")),
+        Column("GPU-HOURS", t.text("gpu_hours"), right=True),
+        Column("LIST/GPU-H", t.won("list_won_per_gpu_hour"), right=True),
+        Column("x TIER", t.text("tier_factor"), right=True),
+        Column("x CLASS", t.text("class_factor"), right=True),
+        Column("LIST", t.won("list_won"), right=True),
+        Column("PAID BY FUND", t.won("funder_won"), right=True),
+        Column("DISCOUNT", t.won("discount_won"), right=True),
+        Column("TENANT", t.won("tenant_won"), right=True),
+    ),
+    t.by_field("number"),
+    t.by_field("project"),
+    (),
+)
+CHECKS = Sheet(
+    (
+        Column("", lambda row, view: "✓" if row.ok else "✗"),
+        Column("CHECK", t.text("name")),
+        Column("DETAIL", t.text("detail"), folds=True),
+    ),
+    t.by_field("name"),
+    t.by_field("name"),
+    t.fields_of(bodies.CheckBody),
+)
+BLOCKERS = Sheet(
+    (
+        Column("", t.text("reason")),
+        Column("", t.text("sentence"), folds=True),
+        Column("", lambda row, view: f"who can act: {row.actor}"),
+    ),
+    t.by_field("reason"),
+    t.by_field("reason"),
+    t.fields_of(bodies.BlockerBody),
+)
+CONTEXTS = Sheet(
+    (
+        Column("", lambda row, view: "*" if row.current else ""),
+        Column("NAME", t.text("name")),
+        Column("SERVER", t.text("server")),
+        Column("ORG", t.text("org")),
+        Column("PROJECT", t.text("project")),
+        Column("USER", t.text("user")),
+    ),
+    t.by_field("name"),
+    t.by_field("name"),
+    ("name", "server", "org", "project", "user", "current"),
+    empty="no contexts yet: dure login --server URL makes one",
+)
+SETTINGS = Sheet(
+    (Column("SETTING", t.text("name")), Column("VALUE", t.text("value"))),
+    t.by_field("name"),
+    t.by_field("name"),
+    ("name", "value", "origin"),
+)
+SETTINGS_ORIGIN = Sheet(
+    (*SETTINGS.columns, Column("FROM", t.text("origin"))),
+    t.by_field("name"),
+    t.by_field("name"),
+    ("name", "value", "origin"),
+)
+DOCTOR = Sheet(
+    (
+        Column("", t.text("result")),
+        Column("CHECK", t.text("check")),
+        Column("DETAIL", t.text("detail"), folds=True),
+        Column("FIX", lambda row, view: row.fix, folds=True),
+    ),
+    t.by_field("check"),
+    t.by_field("check"),
+    ("result", "check", "detail", "fix"),
+)
+CODES = Sheet(
+    (Column("CODE", t.text("code")), Column("TITLE", t.text("title"), folds=True)),
+    t.by_field("code"),
+    t.by_field("code"),
+    ("code", "title", "explanation", "example"),
+)
+WHY = Sheet(
+    t.note((("Job", t.text("job")), ("State", t.text("state")), ("Summary", t.text("summary")))),
+    t.by_field("job"),
+    t.by_field("job"),
+    t.fields_of(bodies.WhyBody),
+    card=True,
+)
+VERSION = Sheet(
+    (Column("VERSION", t.text("version")),),
+    t.by_field("version"),
+    t.by_field("version"),
+    ("version", "python", "platform"),
+)
+TASK_BODY = Sheet((), t.by_field("name"), t.by_field("name"), t.fields_of(bodies.TaskBody))

@@ -1,0 +1,174 @@
+"""A submission before it is sent: the task from file, options and settings, its package, and the plan's lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scheduler.cli.errors import Fault
+from scheduler.cli.files import STDIN, read_file
+from scheduler.cli.session import Session
+from scheduler.client.errors import ApiProblem
+from scheduler.client.package import Package, pack, size_text
+from scheduler.core.errors import Fatal, Finding
+from scheduler.core.units import MS_PER_SECOND, format_duration
+from scheduler.schema.bodies import JobBody, TaskBody
+from scheduler.schema.task import Override, Task, read_task, task_from_command
+
+if TYPE_CHECKING:
+    from scheduler.cli.settings import Configuration
+
+BAD_VALUE = "DURE-1008"
+PROJECT_VARIABLE = "DURE_PROJECT"
+PATHS = {
+    "gpus": "resources.gpus",
+    "nodes": "resources.nodes",
+    "time": "resources.time",
+    "tier": "tier",
+    "retries": "retries",
+    "name": "name",
+    "entrypoint": "entrypoint",
+}
+# What a refusal is about, so that it can be shown at its place in the task file.
+FIELD_BY_CODE = {
+    "DURE-1104": "gpus",
+    "DURE-1105": "gpus",
+    "DURE-1106": "gpus",
+    "DURE-2101": "gpus",
+    "DURE-2102": "time_seconds",
+    "DURE-3002": "project",
+}
+SHOWN_SECRETS_MAX = 5
+RUN_SHOWN_MAX = 80
+
+
+class Draft:
+    """One submission on its way."""
+
+    def __init__(
+        self, session: Session, file: str | None, command: Sequence[str] | None, given: Mapping[str, Any]
+    ) -> None:
+        """Read and check the task; raises Fault with every mistake, Fatal when the file cannot be read."""
+        self._session = session
+        self._sources: dict[str, str] = {}
+        overrides = list(_overrides(session.config, given))
+        if file is not None:
+            content = read_file(file)
+            name = "standard input" if file == STDIN else file
+            self._sources[name] = content.decode("utf-8", "replace")
+            read = read_task(content, name, overrides)
+            self._base = Path.cwd() if file == STDIN else Path(file).parent
+        else:
+            read = task_from_command(list(command or ()), overrides)
+            self._base = Path.cwd()
+        if not isinstance(read, Task):
+            raise Fault(read, self._sources)
+        self._task = read
+        self._project_given = str(given.get("project") or "")
+
+    def package(self) -> Package | None:
+        """The work directory as a package; None when the task has none. Raises Fault with all that is wrong."""
+        if self._task.workdir is None:
+            self._warn_of_local_files()
+            return None
+        package, findings = pack(self._base / Path(self._task.workdir).expanduser())
+        if package is None:
+            raise Fault(findings, self._sources)
+        return package
+
+    def _warn_of_local_files(self) -> None:
+        """The most common surprise: the command names a file that stays at home."""
+        for word in self._task.run.split()[:100]:
+            if "/" not in word[:1] and word.endswith((".py", ".sh")) and (self._base / word).is_file():
+                self._session.warn(f"{word} stays here: nothing travels without a work directory (--workdir .)")
+                return
+
+    def project(self, *, ask: bool) -> str:
+        """ORG/PROJECT of the task, the option or the settings; with ``ask`` the server may know the only one."""
+        known = self._task.project or self._session.config.project_path(self._project_given)
+        return known or (self._session.project(self._project_given) if ask else "")
+
+    def body(self, package: Package | None) -> TaskBody:
+        """What is sent; raises Fatal when no project is known, Fault when the server would not read it."""
+        from dataclasses import replace
+
+        complete = replace(self._task, project=self.project(ask=True))
+        try:
+            return complete.to_body(package.sha256 if package else None)
+        except ValueError as error:
+            raise Fatal(BAD_VALUE, f"the task cannot be sent: {str(error).splitlines()[0]}", "") from error
+
+    def show_plan(self, package: Package | None, project: str) -> None:
+        """The plan in a few lines for people."""
+        task = self._task
+        self._session.talk(f"Plan  {task.name}  ({f'project {project}' if project else 'no project chosen yet'})")
+        total = task.nodes * task.gpus.per_node
+        limit = "the policy's default"
+        if task.time_seconds is not None:
+            limit = format_duration(task.time_seconds * MS_PER_SECOND)
+        rows = [
+            ("GPUs", f"{task.nodes} x {task.gpus.per_node} {task.gpus.flavor} = {total}, time limit {limit}"),
+            ("Tier", ", then ".join(task.tiers)),
+            ("Runs", _shortened(task.run) + (" (as the Ray driver)" if task.entrypoint == "ray" else "")),
+        ]
+        if package:
+            rows.append(("Files", f"{package.files:,} files, {size_text(len(package.content))} to send"))
+        for label, text in rows:
+            self._session.talk(f"  {label:<7}{text}")
+        if package and package.secrets_left_out:
+            shown = ", ".join(package.secrets_left_out[:SHOWN_SECRETS_MAX])
+            rest = len(package.secrets_left_out) - SHOWN_SECRETS_MAX
+            self._session.talk(f"  {'':<7}left out as secret: {shown}{f' and {rest} more' if rest > 0 else ''}")
+
+    def submit(self, body: TaskBody, key: str) -> tuple[JobBody, bool]:
+        """Send it; what the server refuses is shown at its place in the task file."""
+        try:
+            return self._session.client.submit(body, key)
+        except ApiProblem as problem:
+            raise self._placed(problem) from problem
+
+    def _placed(self, problem: ApiProblem) -> ApiProblem | Fault:
+        findings = [self._task.locate(_in_task(finding)) for finding in problem.findings]
+        if not findings and problem.code in FIELD_BY_CODE:
+            where = FIELD_BY_CODE[problem.code]
+            finding = Finding(where, problem.code, problem.message, problem.fix)
+            findings = [found] if (found := self._task.locate(finding)) != finding else []
+        if not findings:
+            return problem
+        fault = Fault(findings, self._sources)
+        fault.status = problem.status
+        return fault
+
+
+def _overrides(config: Configuration, given: Mapping[str, Any]) -> Iterator[Override]:
+    """Options and variables as overrides of the task's fields."""
+    if os.environ.get(PROJECT_VARIABLE) and not given.get("project"):
+        yield Override("project", config.project_path() or os.environ[PROJECT_VARIABLE], f"${PROJECT_VARIABLE}")
+    for name, path in PATHS.items():
+        if given.get(name) is not None:
+            yield Override(path, str(given[name]), f"--{name}")
+    project = config.project_path(str(given.get("project") or "")) if given.get("project") else ""
+    if project:
+        yield Override("project", project, "--project")
+    if given.get("hold"):
+        yield Override("hold", "true", "--hold")
+    if given.get("workdir") is not None:
+        yield Override("workdir", str(Path(given["workdir"]).expanduser().absolute()), "--workdir")
+    for text in given.get("env") or ():
+        name, equals, value = text.partition("=")
+        if not equals and name not in os.environ:
+            fix = f"write --env {name}=VALUE, or export it first"
+            raise Fatal(BAD_VALUE, f"--env {name}: there is no such variable here", fix)
+        yield Override(f"env.{name}", value if equals else os.environ[name], f"--env {name}")
+
+
+def _in_task(finding: Finding) -> Finding:
+    return Finding(finding.where.removeprefix("body."), finding.code, finding.message, finding.fix)
+
+
+def _shortened(text: str) -> str:
+    first, _, rest = text.strip().partition("\n")
+    cut = first if len(first) <= RUN_SHOWN_MAX else first[: RUN_SHOWN_MAX - 1] + "…"
+    return f"{cut} …" if rest and cut == first else cut

@@ -1,0 +1,1 @@
+"""Usage, rating, ledger and invoice in whole numbers."""

@@ -1,0 +1,1 @@
+"""Who gets which GPUs, and why: decisions on a snapshot."""

@@ -1,0 +1,152 @@
+"""One cycle of the allocator: a snapshot in, a plan out (decision 0001 has the rules with worked numbers).
+
+Nothing frees GPUs inside a cycle, so every test only gets stricter while it runs: what failed once
+is not tried again, and a pass over all lines ends at a fixpoint (S5, S15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scheduler.core.allocator.blockers import Reasons
+from scheduler.core.allocator.layout import listed
+from scheduler.core.allocator.lines import shape_of
+from scheduler.core.allocator.lineup import Lineup
+from scheduler.core.allocator.order import Shares, Tournament
+from scheduler.core.allocator.placement import Cluster
+from scheduler.core.allocator.plan import Admit, BlockerKey, Plan
+from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.allocator.stock import Gang, Ladder, Stock, stocks
+from scheduler.core.allocator.tiers import GUARANTEED, PHASES
+from scheduler.core.model import Tier
+from scheduler.core.reasons import Actor, Blocker, Reason
+
+
+def decide(snapshot: Snapshot) -> Plan:
+    """The plan for a snapshot: pure, the same bytes for the same input in any order of its parts (S12)."""
+    # 1. The picture: tree, machines and books as flat lists, and the lines that wait, by leaf.
+    cycle = _Cycle(snapshot)
+    # 2. Phases: guaranteed starts while one fits, then borrow, then scavenge with what no other gang can use.
+    for tier, late in cycle.phases():
+        # 3. In a phase the leaf with the smallest share on each level of the tree is next, then the oldest job in it.
+        # 4. A gang that the rules permit and one cluster can hold starts; one that cannot is out for this tier.
+        cycle.run(tier, late=late)
+    # 5. Everything that is left gets all its reasons with numbers.
+    return Plan(tuple(cycle.steps), cycle.reasons(), cycle.backoff())
+
+
+class _Cycle:
+    """What a cycle changes while it decides; nothing of it outlives the call."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.steps: list[Admit] = []
+        self._snapshot = snapshot
+        leaves = [job.leaf for job in snapshot.delayed] + [attempt.leaf for attempt in snapshot.live]
+        self._layout = listed(snapshot.tree).extended([*snapshot.lines, *snapshot.usage, *leaves])
+        self._stocks = stocks(snapshot, self._layout)
+        self._shares = Shares(self._layout, snapshot.usage, self._held())
+        self._lineup = Lineup(snapshot, self._layout, self._stocks)
+        self._ladders: dict[Stock, Ladder] = {}
+        """Flavors that this phase may still take from, with the gangs that it looks for."""
+        self._refused = 0
+        """Mask of the gangs that no cluster had room for in this phase."""
+
+    def phases(self) -> Iterator[tuple[Tier, bool]]:
+        """The tiers in the order of PHASES; late: again, for lines that list it after one that closed meanwhile.
+
+        A line never comes back to a tier, so the number of late phases is bounded by the length of its list.
+        """
+        self._lineup.move_on()
+        for count, tier in enumerate(PHASES, start=1):
+            yield tier, False
+            while moved := self._lineup.move_on() & set(PHASES[:count]):
+                yield min(moved, key=PHASES.index), True
+
+    def run(self, tier: Tier, *, late: bool) -> None:
+        """Start what can start in this tier, in fair order."""
+        self._look_for(self._lineup.accepting(tier, late=late))
+        permitted = {place: self._permitted(place, tier) & below for place, below in self._lineup.below.items()}
+        tournament = Tournament(self._shares, self._lineup.oldest, self._lineup.leaves(permitted))
+        while self._ladders and (leaf := tournament.leader()):
+            place = self._lineup.places[leaf]
+            mask = self._permitted(place, tier)
+            if self._serve(leaf, mask, tier):
+                tournament.charged(leaf)
+            else:
+                whole = place in self._lineup.whole and not self._lineup.below[place] & mask
+                tournament.remove(place if whole else leaf)
+
+    def reasons(self) -> dict[BlockerKey, tuple[Blocker, ...]]:
+        """Why gangs wait, by place and size; those of jobs in back-off too where no tier is open to them."""
+        waiting = self._lineup.waiting()
+        for job in self._snapshot.delayed:
+            gang = self._lineup.gang(shape_of(job))
+            place = self._lineup.places[self._layout.numbers[job.leaf]]
+            if not any(gang.open(place, tier) for tier in gang.tiers):
+                listed = {*waiting.get((place, gang.size), ()), *gang.tiers}
+                waiting[place, gang.size] = tuple(tier for tier in PHASES if tier in listed)
+        known = bool(self._snapshot.nodes)
+        of = {stock: Reasons(self._layout.paths, stock, nodes_known=known) for stock in self._stocks.values()}
+        return {
+            BlockerKey(self._layout.paths[place], size.stock.flavor, size.workers, size.gpus): of[size.stock].find(
+                place, size, tiers
+            )
+            for (place, size), tiers in waiting.items()
+        }
+
+    def backoff(self) -> dict[str, Blocker]:
+        """Jobs that wait out a back-off, with the instant of its end as the limit."""
+        reason = Reason.BACKOFF_AFTER_FAILURE
+        return {
+            job.job: Blocker(reason, "", job.request.flavor, 0, 0, job.not_before_ms, Actor.TIME)
+            for job in self._snapshot.delayed
+        }
+
+    def _held(self) -> dict[int, int]:
+        """Micro-GPUs of exchange rate 1 that each leaf holds now."""
+        held: dict[int, int] = {}
+        for attempt in self._snapshot.live:
+            leaf = self._layout.numbers[attempt.leaf]
+            rate = self._stocks[attempt.request.flavor].exchange_ppm
+            held[leaf] = held.get(leaf, 0) + attempt.request.gpus * rate
+        return held
+
+    def _look_for(self, gangs: list[Gang]) -> None:
+        """Open a phase for these gangs, as far as some cluster has room for them."""
+        by_stock: dict[Stock, list[Gang]] = {}
+        for gang in gangs:
+            if gang.where():
+                by_stock.setdefault(gang.stock, []).append(gang)
+        self._ladders = {stock: Ladder(found) for stock, found in by_stock.items()}
+        self._refused = 0
+
+    def _permitted(self, place: int, tier: Tier) -> int:
+        """Mask of the gangs of this phase that rules 1 to 3 permit at a place now."""
+        mask = 0
+        for stock, ladder in self._ladders.items():
+            mask |= ladder.up_to(stock.left(place, tier))
+        return mask & ~self._refused
+
+    def _serve(self, leaf: int, mask: int, tier: Tier) -> bool:
+        """Start the oldest job of a leaf, among the gangs of ``mask``, that a cluster has room for."""
+        mask &= self._lineup.mask(leaf)
+        while mask and (number := self._lineup.first(leaf, tier, mask)) is not None:
+            gang = self._lineup.gang_at(leaf, number)
+            cluster = gang.where()
+            if cluster:
+                self._start(leaf, number, cluster, tier)
+                return True
+            self._refused |= gang.bit
+            mask &= ~gang.bit
+        return False
+
+    def _start(self, leaf: int, number: int, cluster: Cluster, tier: Tier) -> None:
+        """Book the first job of a line everywhere; a flavor without room for the smallest worker is done."""
+        gang = self._lineup.gang_at(leaf, number)
+        job = self._lineup.start(leaf, number)
+        ranks = gang.stock.machines.place(cluster, gang.workers, gang.gpus)
+        gang.stock.book.charge(leaf, gang.need, guaranteed=tier is GUARANTEED)
+        self._shares.charge(leaf, gang.micro_gpus)
+        self.steps.append(Admit(job.job, job.attempt, tier, cluster.name, ranks))
+        if not gang.stock.machines.find(1, self._ladders[gang.stock].smallest):
+            del self._ladders[gang.stock]

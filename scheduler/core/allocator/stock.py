@@ -1,0 +1,139 @@
+"""One flavor inside a cycle: its machines, its book, and the one test whether a gang may start now."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
+from itertools import accumulate
+from typing import NamedTuple
+
+from scheduler.core.allocator.layout import Layout
+from scheduler.core.allocator.limits import Book
+from scheduler.core.allocator.placement import Cluster, Machines
+from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.allocator.tiers import GUARANTEED, PHASES
+from scheduler.core.model import Node, Tier
+from scheduler.core.units import MILLI_PER_GPU, PPM_ONE
+
+Held = Mapping[tuple[str, str], int]
+"""(cluster, node) -> GPUs held on it."""
+
+
+class Stock:
+    """Machines and book of a flavor; ``opening`` is the book as the cycle found it."""
+
+    __slots__ = ("book", "exchange_ppm", "flavor", "machines", "opening")
+
+    def __init__(self, flavor: str, exchange_ppm: int, book: Book, machines: Machines) -> None:
+        self.flavor = flavor
+        self.exchange_ppm = exchange_ppm
+        self.book = book
+        self.machines = machines
+        self.opening = book
+
+    @property
+    def free_milli_gpus(self) -> int:
+        """Free GPUs on nodes that take new work, over all clusters."""
+        return self.machines.free_total * MILLI_PER_GPU
+
+    def left(self, place: int, tier: Tier) -> int:
+        """The largest gang, in milli-GPUs, that the rules permit at a place in this tier now."""
+        return self.book.left(place, tier, self.machines.free_total * MILLI_PER_GPU)
+
+
+class Size(NamedTuple):
+    """How big a gang is: ``workers`` workers of ``gpus`` whole GPUs of one flavor."""
+
+    stock: Stock
+    workers: int
+    gpus: int
+    need: int
+    """Milli-GPUs of the whole gang."""
+
+
+class Gang:
+    """What jobs of one shape ask for: a size, and the tiers they accept in their order."""
+
+    __slots__ = ("bit", "gpus", "in_order", "micro_gpus", "need", "size", "stock", "tiers", "workers")
+
+    def __init__(self, size: Size, tiers: tuple[Tier, ...], bit: int) -> None:
+        self.size = size
+        self.stock, self.workers, self.gpus, self.need = size
+        self.micro_gpus = self.workers * self.gpus * self.stock.exchange_ppm
+        """The whole gang in millionths of a GPU of exchange rate 1."""
+        self.tiers = tiers
+        self.bit = bit
+        """Its own power of two in a mask of gangs."""
+        phases = [PHASES.index(tier) for tier in tiers]
+        self.in_order = phases == sorted(phases)
+        """Its tiers are listed in the order of the phases."""
+
+    def where(self) -> Cluster | None:
+        """The cluster that has room for all of it now."""
+        return self.stock.machines.find(self.workers, self.gpus)
+
+    def open(self, place: int, tier: Tier) -> bool:
+        """Whether it can start now: the rules permit it and one cluster has room for all of it."""
+        return self.need <= self.stock.left(place, tier) and self.where() is not None
+
+
+class Ladder:
+    """Gangs of one flavor by need: which of them a rule that leaves so much permits."""
+
+    __slots__ = ("_masks", "_needs", "smallest")
+
+    def __init__(self, gangs: Collection[Gang]) -> None:
+        """gangs: at least one."""
+        by_need: dict[int, int] = {}
+        for gang in gangs:
+            by_need[gang.need] = by_need.get(gang.need, 0) | gang.bit
+        self._needs = sorted(by_need)
+        self._masks: list[int] = [0, *accumulate((by_need[need] for need in self._needs), int.__or__)]
+        self.smallest = min(gang.gpus for gang in gangs)
+        """GPUs of the smallest worker."""
+
+    def up_to(self, milli_gpus: int) -> int:
+        """Mask of the gangs that need at most so much."""
+        return self._masks[bisect_right(self._needs, milli_gpus)]
+
+
+def stocks(snapshot: Snapshot, layout: Layout) -> dict[str, Stock]:
+    """The stock of every flavor that the policy, a node or a live attempt names."""
+    held: dict[tuple[str, str], int] = {}
+    by_flavor: dict[str, list[Node]] = {name: [] for name in snapshot.flavors}
+    for attempt in snapshot.live:
+        by_flavor.setdefault(attempt.request.flavor, [])
+        for rank in attempt.ranks:
+            place = (attempt.cluster, rank.node)
+            held[place] = held.get(place, 0) + rank.gpus
+    for node in sorted(snapshot.nodes, key=lambda node: (node.cluster, node.name)):
+        by_flavor.setdefault(node.flavor, []).append(node)
+    found = {flavor: _stock(snapshot, layout, flavor, nodes, held) for flavor, nodes in by_flavor.items()}
+    for attempt in snapshot.live:
+        book, leaf = found[attempt.request.flavor].book, layout.numbers[attempt.leaf]
+        milli_gpus = attempt.request.milli_gpus
+        book.used[leaf] += milli_gpus
+        if attempt.tier is GUARANTEED:
+            book.claimed[leaf] += milli_gpus
+    for stock in found.values():
+        stock.book.settle()
+        stock.opening = stock.book.opening()
+    return found
+
+
+def _stock(snapshot: Snapshot, layout: Layout, flavor: str, nodes: list[Node], held: Held) -> Stock:
+    machines = Machines(nodes, held)
+    known = snapshot.flavors.get(flavor)
+    return Stock(
+        flavor,
+        known.exchange_ppm if known else int(PPM_ONE),
+        Book(layout, flavor, machines.capacity_gpus * MILLI_PER_GPU),
+        machines,
+    )
+
+
+def unknown_stock(layout: Layout, flavor: str) -> Stock:
+    """The stock of a flavor that only a queued job names: no machines, whatever the tree promises of it."""
+    stock = Stock(flavor, int(PPM_ONE), Book(layout, flavor, 0), Machines((), {}))
+    stock.book.settle()
+    return stock

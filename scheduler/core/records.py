@@ -1,0 +1,95 @@
+"""What is stored: one frozen dataclass a table, shared by every store and every service.
+
+``KEY`` names the primary key. ``APPEND_ONLY`` tables refuse UPDATE and DELETE in the database.
+Records with a ``version`` change only through a guarded write that names the version it read;
+the store sets the next one. ``*_json`` fields hold canonical JSON (``codec.canonical``).
+Instants end in ``_ms`` (UTC milliseconds). Money is micro-won, usage milli-GPU-milliseconds.
+"""
+
+from __future__ import annotations
+
+from scheduler.core.records_jobs import (
+    AttemptRecord,
+    CheckpointRecord,
+    ClusterRecord,
+    CycleRecord,
+    FindingRecord,
+    JobRecord,
+    NodeRecord,
+    ObservationRecord,
+    RankRecord,
+)
+from scheduler.core.records_money import (
+    InvoiceRecord,
+    LedgerEntryRecord,
+    LedgerTxRecord,
+    PeriodRecord,
+    SliceRecord,
+)
+from scheduler.core.records_registry import (
+    CounterRecord,
+    IdempotencyRecord,
+    LeaseRecord,
+    MemberRecord,
+    OrgRecord,
+    PolicyRecord,
+    ProjectRecord,
+    RateCardRecord,
+    TokenRecord,
+)
+
+Record = (
+    JobRecord
+    | AttemptRecord
+    | RankRecord
+    | NodeRecord
+    | ClusterRecord
+    | ObservationRecord
+    | FindingRecord
+    | PolicyRecord
+    | RateCardRecord
+    | OrgRecord
+    | ProjectRecord
+    | MemberRecord
+    | TokenRecord
+    | IdempotencyRecord
+    | LeaseRecord
+    | CounterRecord
+    | CycleRecord
+    | CheckpointRecord
+    | SliceRecord
+    | LedgerTxRecord
+    | LedgerEntryRecord
+    | PeriodRecord
+    | InvoiceRecord
+)
+
+RECORD_KINDS: tuple[type[Record], ...] = Record.__args__
+
+__all__ = [
+    "AttemptRecord",
+    "CheckpointRecord",
+    "ClusterRecord",
+    "CounterRecord",
+    "CycleRecord",
+    "FindingRecord",
+    "IdempotencyRecord",
+    "InvoiceRecord",
+    "JobRecord",
+    "LeaseRecord",
+    "LedgerEntryRecord",
+    "LedgerTxRecord",
+    "MemberRecord",
+    "NodeRecord",
+    "ObservationRecord",
+    "OrgRecord",
+    "PeriodRecord",
+    "PolicyRecord",
+    "ProjectRecord",
+    "RECORD_KINDS",
+    "RankRecord",
+    "RateCardRecord",
+    "Record",
+    "SliceRecord",
+    "TokenRecord",
+]

@@ -1,0 +1,124 @@
+"""What turns a loop's ``step(now)`` over and over: a thread with a pace, a wake-up, and no way to die of an error."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from scheduler.core.errors import DureError, Retry
+from scheduler.services.ports import Reader, Store, Writer
+
+LOG = logging.getLogger("dure.loops")
+
+BACKOFF_MAX_SECONDS = 10.0
+GATHER_SECONDS = 0.02
+"""After a wake-up: what else is written in this time is decided in the same step."""
+
+
+class WallClock:
+    """Milliseconds since 1970 that never run backwards in this process; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last_ms = 0
+
+    def __call__(self) -> int:
+        """Now."""
+        with self._lock:
+            self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000)
+            return self._last_ms
+
+
+class Driver:
+    """Calls ``step`` every ``interval_ms``, sooner after ``wake``; failures are logged once a kind and backed off.
+
+    ``step`` returns whether it has more to do at once.
+    """
+
+    def __init__(self, name: str, step: Callable[[], bool], interval_ms: int) -> None:
+        self.name = name
+        self._step = step
+        self._interval_seconds = interval_ms / 1_000
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"dure-{name}", daemon=True)
+        self._succeeded = time.monotonic()
+        self._failing: str = ""
+        self._failures = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Step soon, not only when the interval is over."""
+        self._woken.set()
+
+    def ask_to_stop(self) -> None:
+        """End after the present step."""
+        self._stopping.set()
+        self._woken.set()
+
+    def join(self, seconds_max: float) -> bool:
+        """Wait for the end; False when the step hangs (the thread then ends with the process)."""
+        self._thread.join(seconds_max)
+        return not self._thread.is_alive()
+
+    def fault(self, within_ms: int) -> str:
+        """One sentence when no step has succeeded for so long, else ""."""
+        silent_seconds = time.monotonic() - self._succeeded
+        if silent_seconds * 1_000 <= within_ms:
+            return ""
+        because = f": {self._failing}" if self._failing else ""
+        return f"the {self.name} has not run for {silent_seconds:.0f} s{because}"
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if self._woken.wait(self._once()):
+                self._stopping.wait(GATHER_SECONDS)
+                self._woken.clear()
+
+    def _once(self) -> float:
+        """One step; returns the seconds to wait after it."""
+        try:
+            more = self._step()
+        except Exception as error:
+            return self._failed(error)
+        if self._failures:
+            LOG.info("a loop runs again", extra={"loop": self.name, "failures": self._failures})
+        self._succeeded, self._failing, self._failures = time.monotonic(), "", 0
+        return 0.0 if more else self._interval_seconds
+
+    def _failed(self, error: Exception) -> float:
+        kind = error.code if isinstance(error, DureError) else type(error).__name__
+        if kind != self._failing:
+            about = {"loop": self.name, "kind": kind}
+            if isinstance(error, Retry):
+                LOG.warning("a loop has to wait: %s", error.message, extra=about)
+            else:
+                LOG.error("a loop's step failed", exc_info=error, extra=about)
+        self._failing = kind
+        self._failures += 1
+        return min(BACKOFF_MAX_SECONDS, self._interval_seconds * 2.0 ** min(self._failures, 16))
+
+
+class WakingStore:
+    """A store that tells somebody after each committed write."""
+
+    def __init__(self, store: Store, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._wake = wake
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """A read view of the store."""
+        return self._store.read()
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """A write transaction of the store; ``wake`` is called once it is committed."""
+        with self._store.write() as tx:
+            yield tx
+        self._wake()

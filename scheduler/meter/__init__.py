@@ -1,0 +1,1 @@
+"""Metrics: exporter, Prometheus client and reconciliation with the ledger."""

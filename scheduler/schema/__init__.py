@@ -1,0 +1,1 @@
+"""Task files and API bodies: the shapes that cross the process boundary."""

@@ -1,0 +1,149 @@
+"""Bodies about the policy, the registry, billing periods and invoices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from scheduler.schema.body_base import Answer, Body, Name, RoleName, Sent
+
+
+class PolicyRequest(Sent):
+    """A policy to apply: the files' text, several YAML documents allowed."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=262_144)]
+    file: Annotated[str, StringConstraints(max_length=200)] = "policy.yaml"
+    """Name used in findings."""
+    reason: Annotated[str, StringConstraints(max_length=500)] = ""
+
+
+class PolicyBody(Answer):
+    """A policy version as applied."""
+
+    kind: Literal["Policy"] = "Policy"
+    version: int
+    name: str
+    sha256: str
+    rate_card: str
+    applied_at: str
+    applied_by: str
+    reason: str
+    text: str
+
+
+class OrgRequest(Sent):
+    """A new organisation, or a change of one."""
+
+    name: Name
+    class_name: Name
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+    registration_number: Annotated[str, StringConstraints(max_length=20)] = ""
+    tax_treatment: Literal["taxable", "zero_rated", "exempt"] = "taxable"
+
+
+class OrgBody(Answer):
+    """An organisation."""
+
+    kind: Literal["Organisation"] = "Organisation"
+    name: str
+    class_name: str
+    title: str
+    state: str
+    registration_number: str
+    tax_treatment: str
+
+
+class ProjectRequest(Sent):
+    """A new project of an organisation."""
+
+    org: Name
+    name: Name
+    title: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class ProjectBody(Answer):
+    """A project."""
+
+    kind: Literal["Project"] = "Project"
+    org: str
+    name: str
+    title: str
+    state: str
+
+
+class MemberRequest(Sent):
+    """Grant or remove a role: scope ``all``, ``org:NAME``, ``project:ORG/NAME`` or ``cluster:NAME``."""
+
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._@:-]{0,62}$")]
+    role: RoleName
+    scope: Annotated[
+        str, StringConstraints(pattern=r"^(all|org:[a-z0-9-]+|project:[a-z0-9-]+/[a-z0-9-]+|cluster:[a-z0-9-]+)$")
+    ]
+
+
+class MemberBody(Answer):
+    """A role of a user in a scope."""
+
+    kind: Literal["Member"] = "Member"
+    user: str
+    role: str
+    scope: str
+    state: str
+    granted_at: str
+    granted_by: str
+
+
+class PeriodBody(Answer):
+    """A billing period."""
+
+    kind: Literal["Period"] = "Period"
+    id: str
+    calendar: str
+    start: str
+    end: str = ""
+    state: str
+    closed_at: str = ""
+    closed_by: str = ""
+    waiting_for: str = ""
+    """What a closing period still waits for, in a sentence."""
+
+
+class InvoiceSummary(Answer):
+    """An invoice as lists show it."""
+
+    kind: Literal["InvoiceSummary"] = "InvoiceSummary"
+    number: str
+    org: str
+    period: str
+    issued_at: str
+    list_won: int
+    subsidy_won: int
+    supply_won: int
+    vat_won: int
+    payable_won: int
+    sha256: str
+
+
+class InvoiceBody(InvoiceSummary):
+    """An invoice with its canonical text, from which the sha256 is made."""
+
+    kind: Literal["Invoice"] = "Invoice"  # type: ignore[assignment]  # the same field with a narrower literal
+    text: str
+
+
+class CheckBody(Body):
+    """One check of a verification."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class VerifyBody(Answer):
+    """Result of recomputing an invoice from slices, rate card and policy."""
+
+    kind: Literal["Verification"] = "Verification"
+    number: str
+    ok: bool
+    checks: list[CheckBody]

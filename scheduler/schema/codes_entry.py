@@ -1,0 +1,14 @@
+"""One entry of the catalogue of error codes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """title: a few words; explanation: sentences for who met it; example: a line that helps; reserved: not in use."""
+
+    title: str
+    explanation: str
+    example: str
+    reserved: bool = False

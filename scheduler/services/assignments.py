@@ -1,0 +1,83 @@
+"""What a cluster's operator should run now: every attempt of it that is not proven gone."""
+
+from __future__ import annotations
+
+import json
+
+from scheduler.core.codec import from_json
+from scheduler.core.effective import EffectivePolicy
+from scheduler.core.lifecycle import AttemptState, StopReason
+from scheduler.core.model import Rank
+from scheduler.core.records import AttemptRecord, JobRecord
+from scheduler.schema.bodies import AssignmentBody, PullBody, PullRequest, RankBody, StopBody
+from scheduler.services.actors import Actor, require
+from scheduler.services.effective import EffectivePolicies
+from scheduler.services.ports import Reader, Store, Where
+
+ATTEMPTS_MAX = 100_000
+GRACE_DEFAULT_MS = 30_000
+ORDERED = frozenset({StopReason.CANCEL, StopReason.EVICT, StopReason.TIMEOUT})
+"""Reasons that the control plane orders; the others are what the cluster itself has seen."""
+
+
+def pull(
+    store: Store, policies: EffectivePolicies, actor: Actor, cluster: str, request: PullRequest, now_ms: int
+) -> PullBody:
+    """Live attempts of the cluster with their stop orders, and which of ``existing`` may be forgotten."""
+    require(actor.operates(cluster), f"pull for cluster {cluster}", "an administrator for that cluster's token")
+    with store.read() as view:
+        policy = policies.current(view, now_ms)
+        live = view.select(
+            AttemptRecord,
+            Where("cluster", "=", cluster),
+            Where("state", "!=", AttemptState.GONE),
+            order=("admitted_at_ms",),
+            limit=ATTEMPTS_MAX,
+        )
+        wanted = [_assignment(view, attempt, policy) for attempt in live]
+        forget = [name for name in request.existing if _forgettable(view, cluster, name)]
+    return PullBody(assignments=wanted, forget=forget)
+
+
+def _assignment(view: Reader, attempt: AttemptRecord, policy: EffectivePolicy | None) -> AssignmentBody:
+    job = view.get(JobRecord, attempt.job)
+    if job is None:
+        raise LookupError(f"attempt {attempt.job}-a{attempt.number} has no job")
+    task = json.loads(job.task_json)
+    grace_ms = GRACE_DEFAULT_MS
+    if policy is not None and attempt.tier in policy.tiers:
+        grace_ms = policy.tiers[attempt.tier].grace_ms or GRACE_DEFAULT_MS
+    ranks: tuple[Rank, ...] = from_json(tuple[Rank, ...], json.loads(attempt.ranks_json))
+    stop = None
+    if attempt.stop_reason is StopReason.CANCEL:
+        grace_ms = min(grace_ms, GRACE_DEFAULT_MS)
+    if attempt.stop_reason in ORDERED:
+        stop = StopBody(reason=str(attempt.stop_reason), grace_ms=grace_ms)
+    return AssignmentBody(
+        job=attempt.job,
+        attempt=attempt.number,
+        org=attempt.org,
+        project=attempt.project,
+        user=attempt.user,
+        tier=str(attempt.tier),
+        flavor=attempt.flavor,
+        ranks=[RankBody(rank=rank.rank, node=rank.node, gpus=rank.gpus) for rank in ranks],
+        entrypoint=task["entrypoint"],
+        run=task["run"],
+        setup=task["setup"],
+        env=task["env"],
+        package_sha256=job.package_sha256,
+        time_limit_ms=job.time_limit_ms,
+        grace_ms=grace_ms,
+        checkpoint_key=job.id,
+        stop=stop,
+    )
+
+
+def _forgettable(view: Reader, cluster: str, name: str) -> bool:
+    """An attempt whose end and usage the control plane has settled; an unknown name is kept as evidence."""
+    job, _, number = name.removeprefix("d-").rpartition("-a")
+    if not job or not number.isdigit():
+        return False
+    attempt = view.get(AttemptRecord, job, int(number))
+    return attempt is not None and attempt.cluster == cluster and attempt.state is AttemptState.GONE and attempt.settled

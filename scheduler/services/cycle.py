@@ -1,0 +1,242 @@
+"""The allocator: folds new facts into its state, decides on a snapshot, applies guarded steps.
+
+One process holds the lease; its epoch fences every write. The state is rebuilt from facts when
+the lease is won. A step whose guard fails is dropped, never the plan: the next cycle sees why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from scheduler.core.allocator.cycle import decide
+from scheduler.core.allocator.plan import Admit, Plan
+from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.codec import canonical
+from scheduler.core.effective import EffectivePolicy
+from scheduler.core.errors import ConstraintBroken, DuplicateRecord, StaleEpoch
+from scheduler.core.facts import AttemptAdmitted
+from scheduler.core.lifecycle import AttemptState, JobState
+from scheduler.core.records import (
+    AttemptRecord,
+    CheckpointRecord,
+    CycleRecord,
+    JobRecord,
+    NodeRecord,
+    RankRecord,
+)
+from scheduler.core.state import AllocatorState
+from scheduler.services.effective import EffectivePolicies, newest_policy
+from scheduler.services.leases import LEASE_MS, acquire
+from scheduler.services.ports import Store, Writer
+
+LEASE = "allocator"
+FACTS_A_STEP = 10_000
+CHECKPOINT_EVERY = 1_000
+REBUILD_BATCHES_MAX = 10_000
+
+
+class Dropped(Exception):
+    """A step's guard failed: what it was decided on has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleReport:
+    """What one step did: whether it led, decided, how many steps held and were dropped, how long it thought."""
+
+    leading: bool
+    decided: bool = False
+    admitted: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    duration_us: int = 0
+
+
+@dataclass(slots=True)
+class _Lead:
+    """What a leader keeps in memory between cycles; all of it can be rebuilt from the database."""
+
+    epoch: int
+    state: AllocatorState
+    cycle: int
+    decided_for: tuple[str, int, int, int] | None = None
+    blockers_text: str = ""
+    """Why jobs wait, as last recorded."""
+    wake_ms: int | None = None
+    effective: EffectivePolicy | None = None
+
+
+class Allocator:
+    """``step(now_ms)`` runs at most one cycle; no thread, sleep or clock inside."""
+
+    def __init__(
+        self,
+        store: Store,
+        policies: EffectivePolicies,
+        holder: str,
+        code_version: str,
+        elapsed_us: Callable[[], int] = lambda: 0,
+        lease_ms: int = LEASE_MS,
+    ) -> None:
+        self._store = store
+        self._policies = policies
+        self._holder = holder
+        self._code_version = code_version
+        self._elapsed_us = elapsed_us
+        self._lease_ms = lease_ms
+        self._lead: _Lead | None = None
+
+    def step(self, now_ms: int) -> CycleReport:
+        """Renew the lease, take in new facts, and decide if anything is new or due."""
+        epoch = acquire(self._store, LEASE, self._holder, now_ms, self._lease_ms)
+        if epoch is None:
+            self._lead = None
+            return CycleReport(leading=False)
+        if self._lead is None or self._lead.epoch != epoch:
+            self._lead = self._rebuild(epoch)
+        lead = self._lead
+        effective = self._take_in(lead, now_ms)
+        if effective is None or not self._due(lead, effective, now_ms):
+            return CycleReport(leading=True)
+        try:
+            return self._cycle(lead, effective, now_ms)
+        except StaleEpoch:
+            self._lead = None
+            return CycleReport(leading=False)
+
+    def _rebuild(self, epoch: int) -> _Lead:
+        with self._store.read() as view:
+            checkpoints = view.select(CheckpointRecord, order=("-cycle",), limit=1)
+            cycles = view.select(CycleRecord, order=("-number",), limit=1)
+        state = AllocatorState.from_json(json.loads(checkpoints[0].state_json)) if checkpoints else AllocatorState()
+        lead = _Lead(epoch, state, cycle=0)
+        if cycles:
+            lead.cycle = cycles[0].number
+        if cycles and cycles[0].code_version == self._code_version:
+            lead.blockers_text = _blockers_text(Plan.from_json(json.loads(cycles[0].plan_json)))
+        for _ in range(REBUILD_BATCHES_MAX):
+            with self._store.read() as view:
+                facts = view.facts(state.fact_seq, limit=FACTS_A_STEP)
+            for fact in facts:
+                state.apply(fact)
+            if len(facts) < FACTS_A_STEP:
+                break
+        return lead
+
+    def _take_in(self, lead: _Lead, now_ms: int) -> EffectivePolicy | None:
+        with self._store.read() as view:
+            for fact in view.facts(lead.state.fact_seq, limit=FACTS_A_STEP):
+                lead.state.apply(fact)
+            lead.effective = self._policies.current(view, now_ms)
+        return lead.effective
+
+    def _due(self, lead: _Lead, effective: EffectivePolicy, now_ms: int) -> bool:
+        asked = self._question(lead, effective)
+        woken = lead.wake_ms is not None and now_ms >= lead.wake_ms
+        return asked != lead.decided_for or woken
+
+    @staticmethod
+    def _question(lead: _Lead, effective: EffectivePolicy) -> tuple[str, int, int, int]:
+        return (lead.state.chain_hex, effective.policy_version, effective.registry_seq, effective.until_ms)
+
+    def _cycle(self, lead: _Lead, effective: EffectivePolicy, now_ms: int) -> CycleReport:
+        started_us = self._elapsed_us()
+        snapshot = lead.state.snapshot(now_ms, effective)
+        plan = decide(snapshot)
+        duration_us = self._elapsed_us() - started_us
+        # Decided is only what is written: a write that raises leaves the question open for the next step.
+        asked, lead.decided_for = self._question(lead, effective), None
+        lead.wake_ms = lead.state.next_wake_ms(now_ms)
+        admitted: list[str] = []
+        dropped: list[str] = []
+        blockers_text = _blockers_text(plan)
+        if plan.steps or blockers_text != lead.blockers_text:
+            lead.cycle += 1
+            self._record(lead, snapshot, plan.canonical(), now_ms, duration_us)
+            lead.blockers_text = blockers_text
+            admitted, dropped = self._apply(lead, effective, plan, now_ms)
+        if not dropped:
+            lead.decided_for = asked
+        return CycleReport(True, True, tuple(admitted), tuple(dropped), duration_us)
+
+    def _record(self, lead: _Lead, snapshot: Snapshot, plan_text: str, now_ms: int, duration_us: int) -> None:
+        record = CycleRecord(
+            number=lead.cycle,
+            epoch=lead.epoch,
+            at_ms=now_ms,
+            fact_seq=snapshot.fact_seq,
+            policy_version=snapshot.policy_version,
+            registry_seq=snapshot.registry_seq,
+            code_version=self._code_version,
+            input_hash=snapshot.input_hash,
+            plan_json=plan_text,
+            duration_us=duration_us,
+        )
+        with self._store.write() as tx:
+            tx.fence(LEASE, lead.epoch)
+            tx.add(record)
+            if lead.cycle % CHECKPOINT_EVERY == 0:
+                tx.add(
+                    CheckpointRecord(
+                        cycle=lead.cycle, fact_seq=snapshot.fact_seq, state_json=canonical(lead.state.to_json())
+                    )
+                )
+
+    def _apply(self, lead: _Lead, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[str], list[str]]:
+        admitted, dropped = [], []
+        for step in plan.steps:
+            try:
+                with self._store.write() as tx:
+                    tx.fence(LEASE, lead.epoch)
+                    admit(tx, step, effective, lead.cycle, now_ms)
+                admitted.append(step.job)
+            except (Dropped, ConstraintBroken, DuplicateRecord):
+                dropped.append(step.job)
+        return admitted, dropped
+
+
+def _blockers_text(plan: Plan) -> str:
+    return replace(plan, steps=()).canonical()
+
+
+def admit(tx: Writer, step: Admit, effective: EffectivePolicy, cycle: int, now_ms: int) -> None:
+    """Give the gang its GPUs, all or none; raises Dropped when job, policy or nodes are not as decided on."""
+    policy = newest_policy(tx)
+    if policy is None or policy.version != effective.policy_version:
+        raise Dropped("the policy changed")
+    job = tx.get(JobRecord, step.job)
+    if job is None or job.state is not JobState.QUEUED or job.attempt != step.attempt - 1:
+        raise Dropped("the job is no longer waiting for this attempt")
+    wanted: dict[str, int] = {}
+    for rank in step.ranks:
+        wanted[rank.node] = wanted.get(rank.node, 0) + rank.gpus
+    for name in sorted(wanted):
+        node = tx.get(NodeRecord, step.cluster, name)
+        if node is None or not node.schedulable or node.held + wanted[name] > node.healthy:
+            raise Dropped("a node has less room")
+        if not tx.change(replace(node, held=node.held + wanted[name]), version=node.version):
+            raise Dropped("a node changed")
+    if not tx.change(replace(job, state=JobState.ACTIVE, attempt=step.attempt), version=job.version):
+        raise Dropped("the job changed")
+    tx.add(
+        AttemptRecord(
+            job=job.id,
+            number=step.attempt,
+            org=job.org,
+            project=job.project,
+            user=job.user,
+            state=AttemptState.ADMITTED,
+            tier=step.tier,
+            cluster=step.cluster,
+            flavor=job.flavor,
+            gpus=sum(wanted.values()),
+            ranks_json=canonical(step.ranks),
+            admitted_at_ms=now_ms,
+            cycle=cycle,
+            policy_version=policy.version,
+            rate_card=policy.rate_card,
+        )
+    )
+    for rank in step.ranks:
+        tx.add(RankRecord(job=job.id, attempt=step.attempt, rank=rank.rank, node=rank.node, gpus=rank.gpus))
+    tx.append(AttemptAdmitted(job.id, step.attempt, step.tier, step.cluster, step.ranks, cycle), now_ms)

@@ -1,0 +1,178 @@
+"""Invoices: issued once by the settler when a period closes; listed, read and recomputed by people."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from scheduler.core.accounting import ledger
+from scheduler.core.accounting.invoice import InvoiceInputs, build, closing_transactions
+from scheduler.core.accounting.invoice_model import Invoice, Party
+from scheduler.core.accounting.rendering import invoice_csv, invoice_json, parse_invoice
+from scheduler.core.accounting.verification import StoredTransaction, as_issued
+from scheduler.core.accounting.verification import verify as verify_text
+from scheduler.core.codec import sha256_hex
+from scheduler.core.errors import Retry
+from scheduler.core.instants import kst_date
+from scheduler.core.records import (
+    CounterRecord,
+    InvoiceRecord,
+    LedgerEntryRecord,
+    LedgerTxRecord,
+    OrgRecord,
+    PeriodRecord,
+    SliceRecord,
+)
+from scheduler.schema.bodies import CheckBody, InvoiceBody, InvoiceSummary, VerifyBody
+from scheduler.services.actors import Actor
+from scheduler.services.effective import EffectivePolicies, newest_policy
+from scheduler.services.job_bodies import instant
+from scheduler.services.ports import Reader, Where, Writer
+from scheduler.services.prices import PriceBooks
+from scheduler.services.submit import NotFound
+
+SLICES_MAX = 10_000_000
+INVOICES_MAX = 100_000
+
+
+def issue_invoices(
+    tx: Writer, policies: EffectivePolicies, books: PriceBooks, period: PeriodRecord, issuer: Party, now_ms: int
+) -> None:
+    """Close the period and issue one invoice for each organisation with usage in it, all in this transaction."""
+    policy = newest_policy(tx)
+    counter = tx.get(CounterRecord, "ledger")
+    closed = replace(
+        period,
+        state="closed",
+        close_seq=counter.value if counter else 0,
+        close_policy_version=policy.version if policy else 0,
+        closed_at_ms=now_ms,
+    )
+    if not tx.change(closed, version=period.version):
+        raise Retry("DURE-6001", "the period changed at the same moment", "the settler tries again")
+    by_org: dict[str, list[SliceRecord]] = {}
+    for part in tx.select(SliceRecord, Where("period", "=", period.id), order=("org", "id"), limit=SLICES_MAX):
+        by_org.setdefault(part.org, []).append(part)
+    for org_name, slices in sorted(by_org.items()):
+        org = tx.get(OrgRecord, org_name) or OrgRecord(name=org_name, class_name=slices[0].class_name)
+        year = kst_date(now_ms)[:4]
+        number = f"DURE-{year}-{tx.next_number(f'invoice:{year}'):06d}"
+        inputs = InvoiceInputs(
+            number=number,
+            issued_at_ms=now_ms,
+            period=closed,
+            org=org,
+            issuer=issuer,
+            slices=slices,
+            book=books.book(tx),
+            vat_ppm=books.vat_ppm(tx, closed.close_policy_version),
+        )
+        _issue(tx, build(inputs), closed, now_ms)
+
+
+def _issue(tx: Writer, invoice: Invoice, period: PeriodRecord, now_ms: int) -> None:
+    for transaction in closing_transactions(invoice):
+        seq = tx.next_number("ledger")
+        tx.add(ledger.tx_record(transaction, seq, now_ms, period.id))
+        for entry in ledger.entry_records(transaction, seq):
+            tx.add(entry)
+    text = invoice_json(invoice)
+    tx.add(
+        InvoiceRecord(
+            number=invoice.number,
+            org=invoice.buyer.name,
+            period=period.id,
+            issued_at_ms=now_ms,
+            invoice_json=text,
+            sha256=sha256_hex(text),
+        )
+    )
+
+
+def list_invoices(view: Reader, actor: Actor, period: str, org: str) -> list[InvoiceSummary]:
+    """Invoices the actor may read, newest first; "" filters nothing."""
+    where = [Where(name, "=", value) for name, value in (("period", period), ("org", org)) if value]
+    rows = view.select(InvoiceRecord, *where, order=("-number",), limit=INVOICES_MAX)
+    return [_summary(row) for row in rows if actor.reads_org(row.org)]
+
+
+def _found(view: Reader, actor: Actor, number: str) -> InvoiceRecord:
+    record = view.get(InvoiceRecord, number)
+    if record is None or not actor.reads_org(record.org):
+        raise NotFound("DURE-3008", f"no invoice {number} that you may read", "dure invoice list")
+    return record
+
+
+def get_invoice(view: Reader, actor: Actor, number: str) -> InvoiceBody:
+    """An invoice with its canonical text; raises NotFound alike for absent and hidden."""
+    record = _found(view, actor, number)
+    fields = _summary(record).model_dump(exclude={"kind"})
+    return InvoiceBody(**fields, text=record.invoice_json)
+
+
+def invoice_csv_text(view: Reader, actor: Actor, number: str) -> str:
+    """The invoice's lines and totals as CSV."""
+    return invoice_csv(parse_invoice(_found(view, actor, number).invoice_json))
+
+
+def _summary(record: InvoiceRecord) -> InvoiceSummary:
+    totals = parse_invoice(record.invoice_json).totals
+    return InvoiceSummary(
+        number=record.number,
+        org=record.org,
+        period=record.period,
+        issued_at=instant(record.issued_at_ms),
+        list_won=totals.list_won,
+        subsidy_won=totals.subsidy_won,
+        supply_won=totals.supply_value_won,
+        vat_won=totals.vat_won,
+        payable_won=totals.payable_won,
+        sha256=record.sha256,
+    )
+
+
+def verify(view: Reader, policies: EffectivePolicies, actor: Actor, number: str) -> VerifyBody:
+    """Recompute an invoice from slices, prices and ledger; every check with what it found."""
+    record = _found(view, actor, number)
+    period = view.get(PeriodRecord, record.period)
+    if period is None:
+        check = CheckBody(name="period", ok=False, detail=f"period {record.period} is not known")
+        return VerifyBody(number=number, ok=False, checks=[check])
+    books = PriceBooks(policies)
+    of_invoice = (Where("period", "=", record.period), Where("org", "=", record.org))
+    slices = view.select(SliceRecord, *of_invoice, order=("id",), limit=SLICES_MAX)
+    org = view.get(OrgRecord, record.org) or OrgRecord(name=record.org, class_name="")
+    inputs = InvoiceInputs(
+        number=number,
+        issued_at_ms=record.issued_at_ms,
+        period=period,
+        org=org,
+        issuer=Party(""),
+        slices=slices,
+        book=books.book(view),
+        vat_ppm=books.vat_ppm(view, period.close_policy_version),
+    )
+    # A text that is no invoice is named by the check "form".
+    with contextlib.suppress(ValueError):
+        inputs = as_issued(inputs, parse_invoice(record.invoice_json))
+    stored = _stored(view, record, slices)
+    checks = verify_text(record.invoice_json, sha256=record.sha256, inputs=inputs, stored=stored)
+    bodies = [CheckBody(name=check.name, ok=check.ok, detail=check.detail) for check in checks]
+    return VerifyBody(number=number, ok=all(check.ok for check in checks), checks=bodies)
+
+
+def _stored(view: Reader, record: InvoiceRecord, slices: list[SliceRecord]) -> list[StoredTransaction]:
+    """The ledger's transactions of these slices and of this invoice's closing."""
+    sequences = {part.ledger_seq for part in slices}
+    keys = (f"{ledger.ROUNDING}:{record.number}", f"{ledger.VAT}:{record.number}")
+    rows = view.select(LedgerTxRecord, Where("idem_key", "in", keys))
+    if sequences:
+        between = (Where("seq", ">=", min(sequences)), Where("seq", "<=", max(sequences)))
+        rows += [row for row in view.select(LedgerTxRecord, *between, limit=SLICES_MAX) if row.seq in sequences]
+    wanted = {row.seq for row in rows}
+    entries: dict[int, list[LedgerEntryRecord]] = {}
+    if wanted:
+        between = (Where("seq", ">=", min(wanted)), Where("seq", "<=", max(wanted)))
+        for entry in view.select(LedgerEntryRecord, *between, order=("seq", "line"), limit=SLICES_MAX):
+            entries.setdefault(entry.seq, []).append(entry)
+    return [(row, entries.get(row.seq, [])) for row in rows]

@@ -1,0 +1,206 @@
+"""Submit: check a task against the policy and the registry, then queue one job per idempotency key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scheduler.core.codec import canonical, sha256_hex
+from scheduler.core.effective import EffectivePolicy
+from scheduler.core.errors import DuplicateRecord, Fatal, Retry
+from scheduler.core.facts import JobHeld, JobSubmitted
+from scheduler.core.lifecycle import JobState
+from scheduler.core.model import Flavor, GangRequest, Tier
+from scheduler.core.records import IdempotencyRecord, JobRecord, OrgRecord, ProjectRecord
+from scheduler.core.units import format_duration
+from scheduler.schema.bodies import JobBody, TaskBody
+from scheduler.services.actors import Actor, require
+from scheduler.services.effective import EffectivePolicies, newest_policy
+from scheduler.services.job_bodies import job_body
+from scheduler.services.ports import PackageStore, Reader, Store, Where, Writer
+
+KEY_LENGTH_MAX = 128
+MS_PER_SECOND = 1_000
+
+
+class Refused(Fatal):
+    """The policy or a quota says no: the CLI exits 7."""
+
+
+class Invalid(Fatal):
+    """The request names something that is not so: the CLI exits 2."""
+
+
+class Conflict(Fatal):
+    """The request meets another state than it assumes: the CLI exits 6."""
+
+
+class NotFound(Fatal):
+    """Nothing of this name that the actor may see: the CLI exits 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A task with everything resolved: what the job record will say."""
+
+    task: TaskBody
+    org: OrgRecord
+    project: str
+    request: GangRequest
+    policy: EffectivePolicy
+
+    @property
+    def leaf(self) -> str:
+        """Path of the project's tree node; the user's name completes it."""
+        return f"/{self.org.class_name}/{self.org.name}/{self.project}"
+
+
+def resolve_flavor(flavors: dict[str, Flavor], text: str) -> Flavor:
+    """The flavor of this name or unique prefix, case-insensitive; raises Invalid."""
+    wanted = text.lower()
+    if wanted in flavors:
+        return flavors[wanted]
+    matches = [name for name in sorted(flavors) if name.startswith(wanted)]
+    if len(matches) == 1:
+        return flavors[matches[0]]
+    known = ", ".join(sorted(flavors))
+    if matches:
+        raise Invalid(
+            "DURE-1105", f'GPU flavor "{text}" is ambiguous: {", ".join(matches)}', "write one of them in full"
+        )
+    raise Invalid("DURE-1104", f'unknown GPU flavor "{text}"', f"use one of: {known}")
+
+
+def accept(view: Reader, policy: EffectivePolicy | None, task: TaskBody, actor: Actor) -> Accepted:
+    """Check a task against registry, policy and limits; raises Forbidden, NotFound, Invalid or Refused."""
+    org_name, _, project = task.project.partition("/")
+    if not actor.works_in(org_name, project) and not actor.sees_project(org_name, project):
+        raise NotFound("DURE-3002", f"no project {task.project} that you may see", "dure project list")
+    require(actor.works_in(org_name, project), f"submit to {task.project}", "the organisation's admin to add you")
+    org, place = view.get(OrgRecord, org_name), view.get(ProjectRecord, org_name, project)
+    if org is None or place is None:
+        raise NotFound("DURE-3002", f"no project {task.project}", "dure project list")
+    if policy is None:
+        raise Refused("DURE-2100", "no policy is in force yet", "an administrator runs: dure policy apply FILE")
+    if org.state != "verified":
+        raise Refused("DURE-2105", f"organisation {org_name} is {org.state}", "ask an administrator of the pool")
+    if place.state != "active":
+        raise Refused("DURE-2105", f"project {task.project} is {place.state}", "ask the organisation's admin")
+    model, _, count = task.gpus.partition(":")
+    flavor = resolve_flavor(dict(policy.flavors), model)
+    limits = policy.limits
+    time_ms = limits.default_time_ms if task.time_seconds is None else task.time_seconds * MS_PER_SECOND
+    tiers = tuple(dict.fromkeys(Tier(tier) for tier in task.tiers))
+    request = GangRequest(flavor.name, task.nodes, int(count), tiers, time_ms)
+    if request.gpus_per_node < 1:
+        raise Invalid("DURE-1106", "a job needs at least 1 GPU on each node", "write for example gpus: h100:1")
+    if request.gpus > limits.max_gpus_per_job:
+        raise Refused(
+            "DURE-2101",
+            f"{request.gpus} GPUs are above the policy's limit of {limits.max_gpus_per_job} GPUs a job",
+            "lower gpus or nodes",
+        )
+    if time_ms > limits.max_time_ms:
+        raise Refused(
+            "DURE-2102",
+            f"a time limit of {format_duration(time_ms)} is above the policy's {format_duration(limits.max_time_ms)}",
+            "lower time and checkpoint more often",
+        )
+    return Accepted(task, org, project, request, policy)
+
+
+def submit(
+    store: Store,
+    policies: EffectivePolicies,
+    packages: PackageStore,
+    task: TaskBody,
+    actor: Actor,
+    key: str,
+    job_id: str,
+    now_ms: int,
+) -> tuple[JobBody, bool]:
+    """Queue the task as a job; the same user, key and body again give the same answer and no second job.
+
+    Returns the job and whether it is new. Raises Refused, Invalid, Forbidden, NotFound, or Conflict
+    when the key was used with another body.
+    """
+    if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
+        raise Invalid("DURE-1010", "the Idempotency-Key must be 1 to 128 printable characters", "send a new UUID")
+    body_sha256 = sha256_hex(canonical(task.model_dump(mode="json")))
+    with store.read() as view:
+        known = _answered(view, actor.user, key, body_sha256)
+        if known is not None:
+            return known, False
+        accepted = accept(view, policies.current(view, now_ms), task, actor)
+    if task.package_sha256 and packages.get(task.package_sha256) is None:
+        raise Invalid(
+            "DURE-1107", "the work directory's package is not on the server", "submit again: it is sent first"
+        )
+    try:
+        with store.write() as tx:
+            body = _queue(tx, accepted, actor, job_id, now_ms)
+            answer = canonical(body.model_dump(mode="json"))
+            tx.add(
+                IdempotencyRecord(
+                    user=actor.user, key=key, body_sha256=body_sha256, response_json=answer, created_at_ms=now_ms
+                )
+            )
+            return body, True
+    except DuplicateRecord:
+        with store.read() as view:
+            known = _answered(view, actor.user, key, body_sha256)
+        if known is None:
+            raise
+        return known, False
+
+
+def _answered(view: Reader, user: str, key: str, body_sha256: str) -> JobBody | None:
+    record = view.get(IdempotencyRecord, user, key)
+    if record is None:
+        return None
+    if record.body_sha256 != body_sha256:
+        raise Invalid("DURE-1011", "this Idempotency-Key was used with another task", "send a new key")
+    return JobBody.model_validate_json(record.response_json)
+
+
+def _queue(tx: Writer, accepted: Accepted, actor: Actor, job_id: str, now_ms: int) -> JobBody:
+    task, request, org = accepted.task, accepted.request, accepted.org
+    policy = newest_policy(tx)
+    if policy is None or policy.version != accepted.policy.policy_version:
+        raise Retry("DURE-6001", "the policy changed at the same moment", "submit again")
+    waiting = tx.count(
+        JobRecord,
+        Where("org", "=", org.name),
+        Where("project", "=", accepted.project),
+        Where("state", "in", (JobState.QUEUED, JobState.HELD)),
+    )
+    if waiting >= accepted.policy.limits.max_pending_per_project:
+        raise Refused(
+            "DURE-2103",
+            f"{task.project} already has {waiting} jobs waiting, the most the policy allows",
+            "wait, or cancel some: dure queue",
+        )
+    seq = tx.append(JobSubmitted(job_id, f"{accepted.leaf}/{actor.user}", request), now_ms)
+    if task.hold:
+        tx.append(JobHeld(job_id, "user"), now_ms)
+    record = JobRecord(
+        id=job_id,
+        org=org.name,
+        project=accepted.project,
+        user=actor.user,
+        class_name=org.class_name,
+        name=task.name,
+        state=JobState.HELD if task.hold else JobState.QUEUED,
+        flavor=request.flavor,
+        nodes=request.nodes,
+        gpus_per_node=request.gpus_per_node,
+        tiers=",".join(request.tiers),
+        time_limit_ms=request.time_limit_ms,
+        task_json=canonical(task.model_dump(mode="json")),
+        submitted_at_ms=now_ms,
+        submitted_seq=seq,
+        package_sha256=task.package_sha256 or "",
+        held_by="user" if task.hold else "",
+        max_losses=accepted.policy.limits.max_losses,
+    )
+    tx.add(record)
+    return job_body(record, None)

@@ -1,0 +1,1 @@
+"""Simulation: the deterministic world and policy replay."""

@@ -1,0 +1,304 @@
+"""The properties of DESIGN section 4 as checks of one cycle: (snapshot, plan) -> findings, empty when it holds.
+
+Pure functions, shared by tests and the world. Each has a premise: where it does not hold, the
+property says nothing, so whoever runs many worlds counts in how many it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from scheduler.core.allocator.cycle import decide
+from scheduler.core.allocator.lines import lines_of
+from scheduler.core.allocator.plan import Admit, Plan
+from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.errors import Finding
+from scheduler.core.model import LiveAttempt, PendingJob, Tier
+from scheduler.core.reasons import Blocker, Reason
+from scheduler.core.tree import lineage
+from scheduler.sim.rules import Estate, jobs_of
+
+LATER_MS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A named check and its premise."""
+
+    name: str
+    check: Callable[[Snapshot, Plan], list[Finding]]
+    premise: Callable[[Snapshot, Plan], bool]
+
+
+def check_all(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """Findings of every property."""
+    return [finding for item in PROPERTIES for finding in item.check(snapshot, plan)]
+
+
+def after(snapshot: Snapshot, plan: Plan) -> Snapshot:
+    """The snapshot of the next instant when every step was taken and nothing else happened."""
+    jobs = jobs_of(snapshot.pending)
+    started = [
+        LiveAttempt(
+            step.job,
+            step.attempt,
+            jobs[step.job].leaf,
+            jobs[step.job].request,
+            step.tier,
+            step.cluster,
+            step.ranks,
+            admitted_at_ms=snapshot.at_ms,
+        )
+        for step in plan.steps
+    ]
+    gone = {step.job for step in plan.steps}
+    waiting = [job for lines in snapshot.lines.values() for line in lines for job in line.jobs if job.job not in gone]
+    live = tuple(sorted((*snapshot.live, *started), key=lambda attempt: attempt.job))
+    return replace(snapshot, fact_seq=snapshot.fact_seq + len(started), live=live, lines=lines_of(waiting))
+
+
+def conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """S1: no grant brings the held GPUs of a node above its healthy ones, of its own flavor, while it takes work."""
+    nodes = {(node.cluster, node.name): node for node in snapshot.nodes}
+    findings = []
+    for job, step, estate in _replay(snapshot, plan):
+        held = estate.held_on()
+        for rank in step.ranks:
+            node = nodes.get((step.cluster, rank.node))
+            if node is None or not node.schedulable or node.flavor != job.request.flavor:
+                findings.append(_finding("S1", step, f"rank {rank.rank} is on {rank.node}, which cannot take it"))
+            elif held[step.cluster, rank.node] > node.gpus:
+                findings.append(
+                    _finding("S1", step, f"{rank.node} holds {held[step.cluster, rank.node]} of {node.gpus} GPUs")
+                )
+    return findings
+
+
+def gangs(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """S2: a step starts a job that waits, once, with all workers as asked, in one of the tiers it accepts."""
+    waiting = jobs_of(job for lines in snapshot.lines.values() for line in lines for job in line.jobs)
+    findings = []
+    for step in plan.steps:
+        job = waiting.pop(step.job, None)
+        if job is None:
+            findings.append(_finding("S2", step, "it does not wait, waits for an instant, or is started twice"))
+            continue
+        request = job.request
+        as_asked = [(rank, request.gpus_per_node) for rank in range(request.nodes)]
+        if [(rank.rank, rank.gpus) for rank in step.ranks] != as_asked:
+            findings.append(_finding("S2", step, f"ranks {step.ranks} are not {request.nodes}x{request.gpus_per_node}"))
+        if step.tier not in request.tiers or step.attempt != job.attempt:
+            findings.append(_finding("S2", step, f"tier {step.tier}, attempt {step.attempt} is not what it waits for"))
+    return findings
+
+
+def rights(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """Rules 1 to 4: each step's tier was, at its turn, the first of the job's list that was open to it."""
+    findings = []
+    estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
+    for step in plan.steps:
+        first = estate.first_open(jobs[step.job])
+        if first is not step.tier:
+            findings.append(_finding("rights", step, f"started in {step.tier}, the first open tier is {first}"))
+        estate.start(jobs[step.job], step)
+    return findings
+
+
+def phases(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """Rule 4: when a gang starts in a tier, none that lists its tiers in order could have started in an earlier one."""
+    order = list(Tier)
+    findings = []
+    estate, waiting = Estate(snapshot), jobs_of(_in_order(snapshot))
+    for step in plan.steps:
+        job = jobs_of(snapshot.pending)[step.job]
+        earlier = [other for other in waiting.values() if _opens_before(estate, other, order.index(step.tier))]
+        if earlier:
+            findings.append(_finding("phases", step, f"{earlier[0].job} could have started in an earlier phase"))
+        estate.start(job, step)
+        waiting.pop(step.job, None)
+    return findings
+
+
+def limits(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """Rule 2: no tree node of a started gang's path holds more than its guarantee plus borrowing limit."""
+    return [
+        _finding("limits", step, f"{path} holds {held} milli-GPUs of at most {cap}")
+        for job, step, estate in _replay(snapshot, plan)
+        for path in lineage(job.leaf)
+        if (cap := estate.cap(path, job.request.flavor)) is not None
+        and (held := estate.held(path, job.request.flavor)) > cap
+    ]
+
+
+def guarantees(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """Rule 1: over every gang started as guaranteed stands a tree node whose guarantee holds all claims inside it."""
+    estate, jobs = _end(snapshot, plan), jobs_of(snapshot.pending)
+    findings = []
+    for step in plan.steps:
+        leaf, flavor = jobs[step.job].leaf, jobs[step.job].request.flavor
+        covered = any(0 < estate.claim(path, flavor) <= estate.guarantee(path, flavor) for path in lineage(leaf))
+        if step.tier is Tier.GUARANTEED and not covered:
+            findings.append(_finding("guarantees", step, f"no guarantee of {flavor} on {leaf} covers it"))
+    return findings
+
+
+def work_conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """S5: when the cycle has ended no job that waits could start in any of its tiers."""
+    estate = _end(snapshot, plan)
+    return [
+        Finding(job.job, "S5", f"waits although {tier} is open to it")
+        for job in _waiting(snapshot, plan)
+        if (tier := estate.first_open(job)) is not None
+    ]
+
+
+def explained(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """S13: every job that waits has reasons that close each of its tiers, and whose numbers say so."""
+    findings = []
+    started = {step.job for step in plan.steps}
+    for job in snapshot.pending:
+        if job.job in started:
+            continue
+        reasons = plan.reasons(job)
+        closed = {blocker.tier for blocker in reasons if blocker.reason is not Reason.BEHIND_HIGHER_PRIORITY}
+        if not reasons or ("" not in closed and not set(job.request.tiers) <= closed):
+            findings.append(Finding(job.job, "S13", f"not every tier is closed by a reason: {reasons}"))
+        findings += [
+            Finding(job.job, "S13", f"the numbers do not say so: {blocker}")
+            for blocker in reasons
+            if not _numbers_agree(blocker, snapshot.at_ms)
+        ]
+    return findings
+
+
+def settled(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """S15: the next cycle, without news, is empty; the one after it gives the same reasons."""
+    quiet = after(snapshot, plan)
+    again = decide(quiet)
+    findings = [_finding("S15", step, "started by a cycle without news") for step in again.steps]
+    later = decide(replace(quiet, at_ms=quiet.at_ms + LATER_MS))
+    if later.canonical() != again.canonical() and not any(
+        job.not_before_ms <= quiet.at_ms + LATER_MS for job in quiet.delayed
+    ):
+        findings.append(Finding("plan", "S15", "two cycles without news give other reasons"))
+    return findings
+
+
+def replayed(snapshot: Snapshot, plan: Plan) -> list[Finding]:
+    """S12: the same snapshot gives the same bytes, and so does one whose parts come in another order."""
+    turned = replace(
+        snapshot,
+        nodes=tuple(reversed(snapshot.nodes)),
+        live=tuple(reversed(snapshot.live)),
+        lines=dict(reversed(list(snapshot.lines.items()))),
+        delayed=tuple(reversed(snapshot.delayed)),
+        usage=dict(reversed(list(snapshot.usage.items()))),
+        flavors=dict(reversed(list(snapshot.flavors.items()))),
+    )
+    texts = {plan.canonical(), decide(snapshot).canonical(), decide(turned).canonical()}
+    texts.add(Plan.from_json(plan.to_json()).canonical())
+    return [] if len(texts) == 1 else [Finding("plan", "S12", "one input has several plans")]
+
+
+def _replay(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Admit, Estate]]:
+    """(job, step, the estate after it) of every step."""
+    estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
+    for step in plan.steps:
+        estate.start(jobs[step.job], step)
+        yield jobs[step.job], step, estate
+
+
+def _end(snapshot: Snapshot, plan: Plan) -> Estate:
+    """The estate when all steps were taken."""
+    estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
+    for step in plan.steps:
+        estate.start(jobs[step.job], step)
+    return estate
+
+
+def _waiting(snapshot: Snapshot, plan: Plan) -> list[PendingJob]:
+    """Jobs that the plan leaves waiting for something else than an instant."""
+    gone = {step.job for step in plan.steps} | {job.job for job in snapshot.delayed}
+    return [job for job in snapshot.pending if job.job not in gone]
+
+
+def _in_order(snapshot: Snapshot) -> list[PendingJob]:
+    order = list(Tier)
+    jobs = (job for lines in snapshot.lines.values() for line in lines for job in line.jobs)
+    return [job for job in jobs if [*job.request.tiers] == sorted(job.request.tiers, key=order.index)]
+
+
+def _opens_before(estate: Estate, job: PendingJob, phase: int) -> bool:
+    first = estate.first_open(job)
+    return first is not None and list(Tier).index(first) < phase
+
+
+def _numbers_agree(blocker: Blocker, at_ms: int) -> bool:
+    need, have, limit = blocker.need, blocker.have, blocker.limit
+    match blocker.reason:
+        case Reason.NO_CAPACITY | Reason.NO_GANG_FIT | Reason.MODEL_UNAVAILABLE:
+            return need > have
+        case Reason.SHARE_BUSY | Reason.ORG_CAP_REACHED | Reason.PROJECT_CAP_REACHED:
+            return need + have > limit
+        case Reason.RESERVED_FOR_OTHER:
+            return have - need < limit
+        case Reason.BEHIND_HIGHER_PRIORITY:
+            return need <= limit
+        case Reason.BACKOFF_AFTER_FAILURE:
+            return limit > at_ms
+        case _:
+            return need > have
+
+
+def _finding(code: str, step: Admit, message: str) -> Finding:
+    return Finding(f"{step.job}.{step.attempt}", code, message)
+
+
+def _starts(snapshot: Snapshot, plan: Plan) -> bool:
+    return bool(plan.steps)
+
+
+def _starts_guaranteed(snapshot: Snapshot, plan: Plan) -> bool:
+    return any(step.tier is Tier.GUARANTEED for step in plan.steps)
+
+
+def _starts_in_two_tiers(snapshot: Snapshot, plan: Plan) -> bool:
+    return len({step.tier for step in plan.steps}) > 1
+
+
+def _starts_and_waits(snapshot: Snapshot, plan: Plan) -> bool:
+    return bool(plan.steps) and bool(_waiting(snapshot, plan))
+
+
+def _waits(snapshot: Snapshot, plan: Plan) -> bool:
+    return len(snapshot.pending) > len(plan.steps)
+
+
+def _gang_of_many(snapshot: Snapshot, plan: Plan) -> bool:
+    return any(len(step.ranks) > 1 for step in plan.steps)
+
+
+def _capped(snapshot: Snapshot, plan: Plan) -> bool:
+    """A cap stops somebody, and somebody started."""
+    caps = {Reason.ORG_CAP_REACHED, Reason.PROJECT_CAP_REACHED}
+    return bool(plan.steps) and any(blocker.reason in caps for found in plan.blockers.values() for blocker in found)
+
+
+def _waits_beside_idle_gpus(snapshot: Snapshot, plan: Plan) -> bool:
+    estate = _end(snapshot, plan)
+    return any(estate.free(job.request.flavor) for job in _waiting(snapshot, plan))
+
+
+PROPERTIES: tuple[Property, ...] = (
+    Property("S1 conservation", conservation, _starts_and_waits),
+    Property("S2 gang", gangs, _gang_of_many),
+    Property("S5 work conservation", work_conservation, _waits_beside_idle_gpus),
+    Property("S12 replay", replayed, _starts),
+    Property("S13 explained", explained, _waits),
+    Property("S15 settled", settled, _starts_and_waits),
+    Property("tier is the first open one", rights, _starts),
+    Property("phases", phases, _starts_in_two_tiers),
+    Property("limits", limits, _capped),
+    Property("guarantees", guarantees, _starts_guaranteed),
+)

@@ -1,0 +1,188 @@
+"""The rules of decision 0001 written a second time, as plainly as possible, to check the allocator against.
+
+Nothing here is shared with ``scheduler.core.allocator`` but the snapshot: paths instead of numbers,
+every sum made anew from the holdings, the words of the rule instead of its shortcuts. Slow on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scheduler.core.allocator.plan import Admit
+from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.model import GangRequest, PendingJob, Rank, Tier
+from scheduler.core.tree import ROOT, TreeNode, lineage, parent_of
+from scheduler.core.units import MILLI_PER_GPU
+
+Spot = tuple[str, str]
+"""(cluster, node)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A gang that holds GPUs."""
+
+    leaf: str
+    request: GangRequest
+    tier: Tier
+    cluster: str
+    ranks: tuple[Rank, ...]
+
+
+class Estate:
+    """Holdings on the nodes of a snapshot: what is held, what is free, and whether a job may start now."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.holdings = [
+            Holding(attempt.leaf, attempt.request, attempt.tier, attempt.cluster, attempt.ranks)
+            for attempt in snapshot.live
+        ]
+        self._nodes = snapshot.tree.nodes
+        self._children: dict[str, set[str]] = {}
+        leaves = [holding.leaf for holding in self.holdings] + [job.leaf for job in snapshot.pending]
+        for path in {step for leaf in (*leaves, *self._nodes) for step in lineage(leaf)}:
+            if path != ROOT:
+                self._children.setdefault(parent_of(path), set()).add(path)
+
+    def start(self, job: PendingJob, step: Admit) -> None:
+        """Let a job hold what a step gives it."""
+        self.holdings.append(Holding(job.leaf, job.request, step.tier, step.cluster, step.ranks))
+
+    def open(self, job: PendingJob, tier: Tier) -> bool:
+        """Whether a job could start in a tier now: rules 1 to 3, and one cluster has room for all workers."""
+        request = job.request
+        if not self.within_caps(job.leaf, request) or not self.clusters_with_room(request):
+            return False
+        if tier is Tier.GUARANTEED:
+            return self.inside_guarantee(job.leaf, request)
+        return self.free(request.flavor) - request.milli_gpus >= self.kept_beside(job.leaf, request.flavor)
+
+    def first_open(self, job: PendingJob) -> Tier | None:
+        """The first tier of the job's list in which it could start now."""
+        return next((tier for tier in job.request.tiers if self.open(job, tier)), None)
+
+    # Rule 1: the guarantee.
+
+    def inside_guarantee(self, leaf: str, request: GangRequest) -> bool:
+        """At the leaf, or at an ancestor, all claims with the gang added fit the guarantee there."""
+        gang = {leaf: request.milli_gpus}
+        return any(
+            self._claims_inside(path, request.flavor, gang) <= self.guarantee(path, request.flavor)
+            for path in lineage(leaf)
+        )
+
+    def claim(self, path: str, flavor: str, added: dict[str, int] | None = None) -> int:
+        """What a subtree claims of its parent's guarantee: its own guarantee, or what is claimed inside if more."""
+        return max(self.guarantee(path, flavor), self._claims_inside(path, flavor, added or {}))
+
+    def guarantee(self, path: str, flavor: str) -> int:
+        """The guarantee after shrinking in proportion to what is healthy."""
+        configured, capacity = self._node(path).guarantee.get(flavor, 0), self.capacity(flavor)
+        if path == ROOT:
+            return min(configured, capacity)
+        promised = self.promised(flavor)
+        return configured * capacity // promised if capacity < promised else configured
+
+    def promised(self, flavor: str) -> int:
+        """Sum of the classes' guarantees as the policy says them."""
+        return sum(self._node(path).guarantee.get(flavor, 0) for path in self._children.get(ROOT, ()))
+
+    def _claims_inside(self, path: str, flavor: str, added: dict[str, int]) -> int:
+        own = added.get(path, 0) + sum(
+            holding.request.milli_gpus
+            for holding in self.holdings
+            if holding.leaf == path and holding.tier is Tier.GUARANTEED and holding.request.flavor == flavor
+        )
+        return own + sum(self.claim(child, flavor, added) for child in self._children.get(path, ()))
+
+    # Rule 2: the borrowing limit.
+
+    def within_caps(self, leaf: str, request: GangRequest) -> bool:
+        """On the whole path held + gang <= guarantee + borrowing limit, where there is one."""
+        return all(
+            self.held(path, request.flavor) + request.milli_gpus <= cap
+            for path in lineage(leaf)
+            if (cap := self.cap(path, request.flavor)) is not None
+        )
+
+    def cap(self, path: str, flavor: str) -> int | None:
+        """Most milli-GPUs the subtree may hold; None without a borrowing limit."""
+        node = self._node(path)
+        limit = node.borrowing_limit.get(flavor)
+        return None if limit is None else node.guarantee.get(flavor, 0) + limit
+
+    def held(self, path: str, flavor: str) -> int:
+        """Milli-GPUs held in the subtree, all tiers."""
+        return sum(
+            holding.request.milli_gpus
+            for holding in self.holdings
+            if holding.request.flavor == flavor and path in lineage(holding.leaf)
+        )
+
+    # Rule 3: the lending limit.
+
+    def kept_beside(self, leaf: str, flavor: str) -> int:
+        """Milli-GPUs that the siblings of the path keep."""
+        return sum(
+            self.kept(sibling, flavor)
+            for path in lineage(leaf)
+            if path != ROOT
+            for sibling in self._children[parent_of(path)] - {path}
+        )
+
+    def kept(self, path: str, flavor: str) -> int:
+        """What a subtree does not lend and does not use, or what its children keep together if that is more."""
+        below = sum(self.kept(child, flavor) for child in self._children.get(path, ()))
+        limit = self._node(path).lending_limit.get(flavor)
+        keep = 0 if limit is None else max(0, self.guarantee(path, flavor) - limit)
+        return max(0, keep - self.held(path, flavor), below)
+
+    # Rule 6: the machines.
+
+    def capacity(self, flavor: str) -> int:
+        """Healthy milli-GPUs: of nodes that take new work, and of cordoned ones what is still in use."""
+        on = self.held_on()
+        return MILLI_PER_GPU * sum(
+            node.gpus if node.schedulable else min(node.gpus, on.get((node.cluster, node.name), 0))
+            for node in self.snapshot.nodes
+            if node.flavor == flavor
+        )
+
+    def held_on(self) -> dict[Spot, int]:
+        """GPUs held by node."""
+        held: dict[Spot, int] = {}
+        for holding in self.holdings:
+            for rank in holding.ranks:
+                spot = (holding.cluster, rank.node)
+                held[spot] = held.get(spot, 0) + rank.gpus
+        return held
+
+    def free_on(self, flavor: str) -> dict[Spot, int]:
+        """Free GPUs of the flavor's nodes that take new work."""
+        on = self.held_on()
+        return {
+            (node.cluster, node.name): max(0, node.gpus - on.get((node.cluster, node.name), 0))
+            for node in self.snapshot.nodes
+            if node.flavor == flavor and node.schedulable
+        }
+
+    def free(self, flavor: str) -> int:
+        """Free milli-GPUs over all clusters."""
+        return MILLI_PER_GPU * sum(self.free_on(flavor).values())
+
+    def clusters_with_room(self, request: GangRequest) -> list[str]:
+        """Clusters that could hold all workers now, by name."""
+        workers: dict[str, int] = {}
+        for (cluster, _), free in self.free_on(request.flavor).items():
+            workers[cluster] = workers.get(cluster, 0) + free // request.gpus_per_node
+        return sorted(cluster for cluster, count in workers.items() if count >= request.nodes)
+
+    def _node(self, path: str) -> TreeNode:
+        return self.snapshot.tree.node(path)
+
+
+def jobs_of(jobs: Iterable[PendingJob]) -> dict[str, PendingJob]:
+    """Jobs by id."""
+    return {job.job: job for job in jobs}

@@ -1,0 +1,174 @@
+"""Checks of a world at rest: books against machines, invoices, logs, outcomes, and every recorded cycle's replay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from scheduler.core.accounting import books
+from scheduler.core.allocator.cycle import decide
+from scheduler.core.allocator.plan import Plan
+from scheduler.core.lifecycle import AttemptState, JobState
+from scheduler.core.model import GangRequest, PendingJob, Tier
+from scheduler.core.records import (
+    AttemptRecord,
+    CycleRecord,
+    IdempotencyRecord,
+    InvoiceRecord,
+    JobRecord,
+    LedgerEntryRecord,
+    LedgerTxRecord,
+    NodeRecord,
+)
+from scheduler.core.state import AllocatorState
+from scheduler.services.actors import Actor
+from scheduler.services.effective import EffectivePolicies
+from scheduler.services.invoices import list_invoices, verify
+from scheduler.services.ports import LogStore, Reader, Where
+from scheduler.sim.world import fate, oracle
+from scheduler.sim.world.backend import Machine, log_size
+from scheduler.sim.world.ground import Ground
+from scheduler.sim.world.people import Memory
+from scheduler.sim.world.replay import all_facts
+
+ALL = 10_000_000
+ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+def jobs_kept(view: Reader, memory: Memory) -> Iterator[str]:
+    """Every answered submission is exactly one job, whatever was repeated."""
+    keys = view.select(IdempotencyRecord, limit=ALL)
+    jobs = view.count(JobRecord)
+    if len(keys) != jobs:
+        yield f"there are {jobs} jobs for {len(keys)} keys"
+    for (user, key), job in sorted(memory.answers.items()):
+        if view.get(JobRecord, job) is None:
+            yield f"job {job} was answered to {user} for {key} and is lost"
+
+
+def at_rest(view: Reader) -> Iterator[str]:
+    """Nothing runs, nothing is unsettled, nothing is held."""
+    for attempt in view.select(AttemptRecord, Where("state", "!=", AttemptState.GONE), limit=ALL):
+        yield f"{attempt.job}-a{attempt.number} is {attempt.state} in a world at rest"
+    for attempt in view.select(AttemptRecord, Where("settled", "=", False), limit=ALL):
+        yield f"{attempt.job}-a{attempt.number} is not settled in a world at rest"
+    for node in view.select(NodeRecord, Where("held", ">", 0), limit=ALL):
+        yield f"node {node.name} has {node.held} GPUs held in a world at rest"
+
+
+def explained(view: Reader) -> Iterator[str]:
+    """Every job that waits has its reasons in the newest recorded cycle."""
+    newest = view.select(CycleRecord, order=("-number",), limit=1)
+    plan = Plan.from_json(json.loads(newest[0].plan_json)) if newest else Plan()
+    for job in view.select(JobRecord, Where("state", "=", JobState.QUEUED), limit=ALL):
+        tiers = tuple(Tier(tier) for tier in job.tiers.split(","))
+        request = GangRequest(job.flavor, job.nodes, job.gpus_per_node, tiers, job.time_limit_ms)
+        leaf = f"/{job.class_name}/{job.org}/{job.project}/{job.user}"
+        pending = PendingJob(job.id, leaf, request, job.submitted_seq, job.submitted_at_ms, job.attempt + 1)
+        if not plan.reasons(pending):
+            yield f"job {job.id} waits and no reason is recorded"
+
+
+def nodes_true(view: Reader, cluster: str, machines: Iterable[Machine]) -> Iterator[str]:
+    """What the control plane knows of each node is what the node is."""
+    for machine in machines:
+        node = view.get(NodeRecord, cluster, machine.name)
+        known = (node.healthy, node.schedulable) if node else None
+        really = (machine.healthy, machine.schedulable)
+        # What is registered is never less than what was held when it was reported.
+        if known != really or (node and node.registered < machine.registered):
+            yield f"node {machine.name} of {cluster} is {really} (healthy, schedulable), known is {known}"
+
+
+def nothing_to_do(view: Reader, at_ms: int) -> Iterator[str]:
+    """A state folded anew from all facts leads to no step: no job is left behind that could start (S5, S15)."""
+    state = AllocatorState()
+    for fact in all_facts(view):
+        state.apply(fact)
+    policy = EffectivePolicies().current(view, at_ms)
+    if policy is not None:
+        for step in decide(state.snapshot(at_ms, policy)).steps:
+            yield f"job {step.job} could start as {step.tier} on {step.cluster} and nobody starts it"
+
+
+def outcomes(view: Reader, ground: Ground) -> Iterator[str]:
+    """Each job's end follows from what its last attempt really did; every attempt that is gone was on the machines."""
+    for attempt in view.select(AttemptRecord, limit=ALL):
+        if f"d-{attempt.job}-a{attempt.number}" not in ground.attempts:
+            yield f"{attempt.job}-a{attempt.number} is {attempt.state} and never reached its cluster"
+    for job in view.select(JobRecord, limit=ALL):
+        real = ground.attempts.get(f"d-{job.id}-a{job.attempt}")
+        well = real is not None and real.exit_code == 0 and not real.is_lost
+        if job.state is JobState.SUCCEEDED and not well:
+            yield f"job {job.id} has Succeeded and its last attempt did not"
+        if job.state in ENDED and job.state is not JobState.SUCCEEDED and well:
+            yield f"job {job.id} is {job.state} and its last attempt ended well"
+        if job.state is JobState.CANCELLED and not job.cancelled_by:
+            yield f"job {job.id} is Cancelled by nobody"
+        if (job.state in ENDED) != bool(job.ended_at_ms):
+            yield f"job {job.id} is {job.state} and its end is at {job.ended_at_ms}"
+
+
+def ledger_sound(view: Reader) -> Iterator[str]:
+    """The ledger is balanced, gapless and well-formed."""
+    rows, entries = view.select(LedgerTxRecord, limit=ALL), view.select(LedgerEntryRecord, limit=ALL)
+    yield from (f"{finding.where}: {finding.message}" for finding in books.check(rows, entries))
+
+
+def usage_true(view: Reader, ground: Ground, admitted: dict[tuple[str, int], int]) -> Iterator[str]:
+    """Usage in the ledger is the usage that really was, to the millisecond."""
+    booked: oracle.Usage = {}
+    for entry in view.select(LedgerEntryRecord, limit=ALL):
+        account, _, owner = entry.account.partition(":")
+        unit, _, flavor = entry.unit.partition(":")
+        if unit == "milli_gpu_ms" and account in ("used", "billed"):
+            booked.setdefault((owner, flavor), [0, 0])[account == "billed"] += entry.amount
+    really = oracle.truth(ground, admitted)
+    for owner, flavor in sorted(booked.keys() | really.keys()):
+        found, was = booked.get((owner, flavor), [0, 0]), really.get((owner, flavor), [0, 0])
+        if found != was:
+            yield f"{owner} used {was} (held, billed) of {flavor} and the ledger has {found} milli-GPU-ms"
+
+
+def invoices_verify(view: Reader, policies: EffectivePolicies, auditor: Actor) -> Iterator[str]:
+    """Every invoice can be recomputed, and an auditor finds every one."""
+    listed = {item.number for item in list_invoices(view, auditor, "", "")}
+    for invoice in view.select(InvoiceRecord, limit=ALL):
+        if invoice.number not in listed:
+            yield f"invoice {invoice.number} is not in the auditor's list"
+        verdict = verify(view, policies, auditor, invoice.number)
+        for check in verdict.checks:
+            if not check.ok:
+                yield f"invoice {invoice.number}, {check.name}: {check.detail}"
+
+
+def logs_whole(ground: Ground, logs: LogStore) -> Iterator[str]:
+    """What an attempt printed is kept once and whole when its record is archived."""
+    for name, attempt in sorted(ground.attempts.items()):
+        wanted = attempt.assignment
+        for rank in wanted.ranks:
+            printed = fate.content(wanted, rank.rank, log_size(attempt, rank.rank, attempt.gone_at_ms))
+            kept = logs.read(wanted.job, wanted.attempt, rank.rank, 0, len(printed) + 1)
+            if attempt.is_forgotten and kept != printed:
+                yield f"{name} rank {rank.rank} printed {len(printed)} bytes, kept are {len(kept)}"
+
+
+def all_forgotten(ground: Ground) -> Iterator[str]:
+    """Clusters keep no record of what is settled."""
+    for name, attempt in sorted(ground.attempts.items()):
+        if not attempt.is_forgotten:
+            yield f"{name} is settled and its cluster still keeps it"
+
+
+def tally(view: Reader) -> dict[str, int]:
+    """Jobs by state, attempts, losses, retries, cycles, ledger transactions, invoices."""
+    jobs = view.select(JobRecord, limit=ALL)
+    counts = {f"jobs {state}": sum(job.state is state for job in jobs) for state in JobState}
+    counts["jobs"] = len(jobs)
+    counts["losses"] = sum(job.losses for job in jobs)
+    counts["failures"] = sum(job.failures for job in jobs)
+    counts["attempts"] = view.count(AttemptRecord)
+    counts["cycles"] = view.count(CycleRecord)
+    counts["ledger transactions"] = view.count(LedgerTxRecord)
+    counts["invoices"] = view.count(InvoiceRecord)
+    return counts

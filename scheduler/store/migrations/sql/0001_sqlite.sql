@@ -1,0 +1,444 @@
+-- Schema version 0001. A released version never changes; a change is a new version.
+CREATE TABLE attempt (
+  job TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  org TEXT NOT NULL,
+  project TEXT NOT NULL,
+  user TEXT NOT NULL,
+  state TEXT NOT NULL,
+  tier TEXT NOT NULL,
+  cluster TEXT NOT NULL,
+  flavor TEXT NOT NULL,
+  gpus INTEGER NOT NULL,
+  ranks_json TEXT NOT NULL,
+  admitted_at_ms INTEGER NOT NULL,
+  cycle INTEGER NOT NULL,
+  policy_version INTEGER NOT NULL,
+  rate_card TEXT NOT NULL,
+  starting_at_ms INTEGER NOT NULL,
+  running_at_ms INTEGER NOT NULL,
+  stop_reason TEXT,
+  stop_at_ms INTEGER NOT NULL,
+  notice_at_ms INTEGER NOT NULL,
+  gone_at_ms INTEGER NOT NULL,
+  settled INTEGER NOT NULL,
+  exit_code INTEGER,
+  unproven INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_attempt PRIMARY KEY (job, number),
+  CONSTRAINT ck_attempt_admitted_at_ms_at_least_0 CHECK ("admitted_at_ms" >= 0),
+  CONSTRAINT ck_attempt_cycle_at_least_0 CHECK ("cycle" >= 0),
+  CONSTRAINT ck_attempt_policy_version_at_least_0 CHECK ("policy_version" >= 0),
+  CONSTRAINT ck_attempt_starting_at_ms_at_least_0 CHECK ("starting_at_ms" >= 0),
+  CONSTRAINT ck_attempt_running_at_ms_at_least_0 CHECK ("running_at_ms" >= 0),
+  CONSTRAINT ck_attempt_stop_at_ms_at_least_0 CHECK ("stop_at_ms" >= 0),
+  CONSTRAINT ck_attempt_notice_at_ms_at_least_0 CHECK ("notice_at_ms" >= 0),
+  CONSTRAINT ck_attempt_gone_at_ms_at_least_0 CHECK ("gone_at_ms" >= 0),
+  CONSTRAINT ck_attempt_number_at_least_1 CHECK ("number" >= 1),
+  CONSTRAINT ck_attempt_gpus_at_least_1 CHECK ("gpus" >= 1),
+  CONSTRAINT ck_attempt_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_attempt_state_known CHECK ("state" IN ('Admitted', 'Starting', 'Running', 'Stopping', 'Gone')),
+  CONSTRAINT ck_attempt_tier_known CHECK ("tier" IN ('guaranteed', 'borrow', 'scavenge')),
+  CONSTRAINT ck_attempt_stop_reason_known CHECK ("stop_reason" IN ('finish', 'cancel', 'evict', 'timeout', 'fail', 'lost')),
+  CONSTRAINT ck_attempt_job_not_empty CHECK ("job" <> '')
+) STRICT;
+CREATE INDEX ix_attempt_cluster_state ON attempt (cluster, state);
+CREATE INDEX ix_attempt_org_project ON attempt (org, project);
+CREATE INDEX ix_attempt_settled ON attempt (settled);
+CREATE INDEX ix_attempt_state ON attempt (state);
+CREATE UNIQUE INDEX uq_attempt_one_live_attempt ON attempt (job) WHERE "state" <> 'Gone';
+CREATE TABLE checkpoint (
+  cycle INTEGER NOT NULL,
+  fact_seq INTEGER NOT NULL,
+  state_json TEXT NOT NULL,
+  CONSTRAINT pk_checkpoint PRIMARY KEY (cycle),
+  CONSTRAINT ck_checkpoint_cycle_at_least_0 CHECK ("cycle" >= 0),
+  CONSTRAINT ck_checkpoint_fact_seq_at_least_0 CHECK ("fact_seq" >= 0)
+) STRICT;
+CREATE TABLE cluster (
+  name TEXT NOT NULL,
+  observed_through_ms INTEGER NOT NULL,
+  reported_at_ms INTEGER NOT NULL,
+  clock_offset_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_cluster PRIMARY KEY (name),
+  CONSTRAINT ck_cluster_observed_through_ms_at_least_0 CHECK ("observed_through_ms" >= 0),
+  CONSTRAINT ck_cluster_reported_at_ms_at_least_0 CHECK ("reported_at_ms" >= 0),
+  CONSTRAINT ck_cluster_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_cluster_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE counter (
+  name TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_counter PRIMARY KEY (name),
+  CONSTRAINT ck_counter_value_at_least_0 CHECK ("value" >= 0),
+  CONSTRAINT ck_counter_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_counter_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE cycle (
+  number INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  fact_seq INTEGER NOT NULL,
+  policy_version INTEGER NOT NULL,
+  registry_seq INTEGER NOT NULL,
+  code_version TEXT NOT NULL,
+  input_hash TEXT NOT NULL,
+  plan_json TEXT NOT NULL,
+  duration_us INTEGER NOT NULL,
+  CONSTRAINT pk_cycle PRIMARY KEY (number),
+  CONSTRAINT ck_cycle_epoch_at_least_0 CHECK ("epoch" >= 0),
+  CONSTRAINT ck_cycle_at_ms_at_least_0 CHECK ("at_ms" >= 0),
+  CONSTRAINT ck_cycle_fact_seq_at_least_0 CHECK ("fact_seq" >= 0),
+  CONSTRAINT ck_cycle_policy_version_at_least_0 CHECK ("policy_version" >= 0),
+  CONSTRAINT ck_cycle_registry_seq_at_least_0 CHECK ("registry_seq" >= 0),
+  CONSTRAINT ck_cycle_duration_us_at_least_0 CHECK ("duration_us" >= 0),
+  CONSTRAINT ck_cycle_number_at_least_1 CHECK ("number" >= 1)
+) STRICT;
+CREATE TABLE fact (
+  seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  body_json TEXT NOT NULL,
+  horizon INTEGER DEFAULT 0 NOT NULL,
+  CONSTRAINT ck_fact_at_ms_at_least_0 CHECK (at_ms >= 0)
+) STRICT;
+CREATE TABLE finding (
+  id TEXT NOT NULL,
+  code TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  message TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_finding PRIMARY KEY (id),
+  CONSTRAINT ck_finding_at_ms_at_least_0 CHECK ("at_ms" >= 0),
+  CONSTRAINT ck_finding_id_not_empty CHECK ("id" <> '')
+) STRICT;
+CREATE TABLE idempotency (
+  user TEXT NOT NULL,
+  "key" TEXT NOT NULL,
+  body_sha256 TEXT NOT NULL,
+  response_json TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_idempotency PRIMARY KEY (user, "key"),
+  CONSTRAINT ck_idempotency_created_at_ms_at_least_0 CHECK ("created_at_ms" >= 0),
+  CONSTRAINT ck_idempotency_user_not_empty CHECK ("user" <> ''),
+  CONSTRAINT ck_idempotency_key_not_empty CHECK ("key" <> '')
+) STRICT;
+CREATE TABLE invoice (
+  number TEXT NOT NULL,
+  org TEXT NOT NULL,
+  period TEXT NOT NULL,
+  issued_at_ms INTEGER NOT NULL,
+  invoice_json TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  CONSTRAINT pk_invoice PRIMARY KEY (number),
+  CONSTRAINT ck_invoice_issued_at_ms_at_least_0 CHECK ("issued_at_ms" >= 0),
+  CONSTRAINT ck_invoice_number_not_empty CHECK ("number" <> '')
+) STRICT;
+CREATE INDEX ix_invoice_period ON invoice (period);
+CREATE UNIQUE INDEX uq_invoice_one_invoice ON invoice (org, period);
+CREATE TABLE job (
+  id TEXT NOT NULL,
+  org TEXT NOT NULL,
+  project TEXT NOT NULL,
+  user TEXT NOT NULL,
+  class_name TEXT NOT NULL,
+  name TEXT NOT NULL,
+  state TEXT NOT NULL,
+  flavor TEXT NOT NULL,
+  nodes INTEGER NOT NULL,
+  gpus_per_node INTEGER NOT NULL,
+  tiers TEXT NOT NULL,
+  time_limit_ms INTEGER NOT NULL,
+  task_json TEXT NOT NULL,
+  submitted_at_ms INTEGER NOT NULL,
+  submitted_seq INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  losses INTEGER NOT NULL,
+  max_losses INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  package_sha256 TEXT NOT NULL,
+  held_by TEXT NOT NULL,
+  cancelled_by TEXT NOT NULL,
+  not_before_ms INTEGER NOT NULL,
+  ended_at_ms INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_job PRIMARY KEY (id),
+  CONSTRAINT ck_job_submitted_at_ms_at_least_0 CHECK ("submitted_at_ms" >= 0),
+  CONSTRAINT ck_job_submitted_seq_at_least_0 CHECK ("submitted_seq" >= 0),
+  CONSTRAINT ck_job_attempt_at_least_0 CHECK ("attempt" >= 0),
+  CONSTRAINT ck_job_losses_at_least_0 CHECK ("losses" >= 0),
+  CONSTRAINT ck_job_max_losses_at_least_0 CHECK ("max_losses" >= 0),
+  CONSTRAINT ck_job_failures_at_least_0 CHECK ("failures" >= 0),
+  CONSTRAINT ck_job_not_before_ms_at_least_0 CHECK ("not_before_ms" >= 0),
+  CONSTRAINT ck_job_ended_at_ms_at_least_0 CHECK ("ended_at_ms" >= 0),
+  CONSTRAINT ck_job_nodes_at_least_1 CHECK ("nodes" >= 1),
+  CONSTRAINT ck_job_gpus_per_node_at_least_1 CHECK ("gpus_per_node" >= 1),
+  CONSTRAINT ck_job_time_limit_ms_at_least_1 CHECK ("time_limit_ms" >= 1),
+  CONSTRAINT ck_job_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_job_state_known CHECK ("state" IN ('Queued', 'Held', 'Active', 'Succeeded', 'Failed', 'Cancelled')),
+  CONSTRAINT ck_job_held_by_known CHECK ("held_by" IN ('', 'user', 'admin')),
+  CONSTRAINT ck_job_id_not_empty CHECK ("id" <> '')
+) STRICT;
+CREATE INDEX ix_job_org_project_state ON job (org, project, state);
+CREATE INDEX ix_job_state ON job (state);
+CREATE INDEX ix_job_submitted_seq ON job (submitted_seq);
+CREATE INDEX ix_job_user_name ON job (user, name);
+CREATE TABLE lease (
+  name TEXT NOT NULL,
+  holder TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  expires_at_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_lease PRIMARY KEY (name),
+  CONSTRAINT ck_lease_epoch_at_least_0 CHECK ("epoch" >= 0),
+  CONSTRAINT ck_lease_expires_at_ms_at_least_0 CHECK ("expires_at_ms" >= 0),
+  CONSTRAINT ck_lease_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_lease_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE ledger_tx (
+  seq INTEGER NOT NULL,
+  idem_key TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  occurred_from_ms INTEGER NOT NULL,
+  occurred_to_ms INTEGER NOT NULL,
+  booked_at_ms INTEGER NOT NULL,
+  period TEXT NOT NULL,
+  reverses_seq INTEGER NOT NULL,
+  body_json TEXT NOT NULL,
+  CONSTRAINT pk_ledger_tx PRIMARY KEY (seq),
+  CONSTRAINT ck_ledger_tx_occurred_from_ms_at_least_0 CHECK ("occurred_from_ms" >= 0),
+  CONSTRAINT ck_ledger_tx_occurred_to_ms_at_least_0 CHECK ("occurred_to_ms" >= 0),
+  CONSTRAINT ck_ledger_tx_booked_at_ms_at_least_0 CHECK ("booked_at_ms" >= 0),
+  CONSTRAINT ck_ledger_tx_reverses_seq_at_least_0 CHECK ("reverses_seq" >= 0),
+  CONSTRAINT ck_ledger_tx_seq_at_least_1 CHECK ("seq" >= 1),
+  CONSTRAINT ck_ledger_tx_occurred CHECK ("occurred_from_ms" <= "occurred_to_ms"),
+  CONSTRAINT ck_ledger_tx_reverses_earlier CHECK ("reverses_seq" < "seq")
+) STRICT;
+CREATE INDEX ix_ledger_tx_period ON ledger_tx (period);
+CREATE UNIQUE INDEX uq_ledger_tx_idem_key ON ledger_tx (idem_key);
+CREATE TABLE member (
+  user TEXT NOT NULL,
+  role TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  state TEXT NOT NULL,
+  granted_at_ms INTEGER NOT NULL,
+  granted_by TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_member PRIMARY KEY (user, role, scope),
+  CONSTRAINT ck_member_granted_at_ms_at_least_0 CHECK ("granted_at_ms" >= 0),
+  CONSTRAINT ck_member_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_member_state_known CHECK ("state" IN ('active', 'removed')),
+  CONSTRAINT ck_member_user_not_empty CHECK ("user" <> ''),
+  CONSTRAINT ck_member_role_not_empty CHECK ("role" <> ''),
+  CONSTRAINT ck_member_scope_not_empty CHECK ("scope" <> '')
+) STRICT;
+CREATE INDEX ix_member_scope ON member (scope);
+CREATE TABLE node (
+  cluster TEXT NOT NULL,
+  name TEXT NOT NULL,
+  flavor TEXT NOT NULL,
+  registered INTEGER NOT NULL,
+  healthy INTEGER NOT NULL,
+  held INTEGER NOT NULL,
+  schedulable INTEGER NOT NULL,
+  seen_at_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_node PRIMARY KEY (cluster, name),
+  CONSTRAINT ck_node_registered_at_least_0 CHECK ("registered" >= 0),
+  CONSTRAINT ck_node_healthy_at_least_0 CHECK ("healthy" >= 0),
+  CONSTRAINT ck_node_held_at_least_0 CHECK ("held" >= 0),
+  CONSTRAINT ck_node_seen_at_ms_at_least_0 CHECK ("seen_at_ms" >= 0),
+  CONSTRAINT ck_node_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_node_held_registered CHECK ("held" <= "registered"),
+  CONSTRAINT ck_node_healthy_registered CHECK ("healthy" <= "registered"),
+  CONSTRAINT ck_node_cluster_not_empty CHECK ("cluster" <> ''),
+  CONSTRAINT ck_node_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE observation (
+  id TEXT NOT NULL,
+  cluster TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  job TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  rank INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  received_at_ms INTEGER NOT NULL,
+  body_json TEXT NOT NULL,
+  CONSTRAINT pk_observation PRIMARY KEY (id),
+  CONSTRAINT ck_observation_attempt_at_least_0 CHECK ("attempt" >= 0),
+  CONSTRAINT ck_observation_at_ms_at_least_0 CHECK ("at_ms" >= 0),
+  CONSTRAINT ck_observation_received_at_ms_at_least_0 CHECK ("received_at_ms" >= 0),
+  CONSTRAINT ck_observation_id_not_empty CHECK ("id" <> '')
+) STRICT;
+CREATE INDEX ix_observation_cluster_at_ms ON observation (cluster, at_ms);
+CREATE INDEX ix_observation_job_attempt ON observation (job, attempt);
+CREATE TABLE org (
+  name TEXT NOT NULL,
+  class_name TEXT NOT NULL,
+  title TEXT NOT NULL,
+  state TEXT NOT NULL,
+  registration_number TEXT NOT NULL,
+  tax_treatment TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_org PRIMARY KEY (name),
+  CONSTRAINT ck_org_created_at_ms_at_least_0 CHECK ("created_at_ms" >= 0),
+  CONSTRAINT ck_org_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_org_state_known CHECK ("state" IN ('applied', 'verified', 'suspended', 'expired', 'closed')),
+  CONSTRAINT ck_org_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE period (
+  id TEXT NOT NULL,
+  calendar TEXT NOT NULL,
+  start_ms INTEGER NOT NULL,
+  end_ms INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  close_seq INTEGER NOT NULL,
+  close_policy_version INTEGER NOT NULL,
+  closed_at_ms INTEGER NOT NULL,
+  closed_by TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_period PRIMARY KEY (id),
+  CONSTRAINT ck_period_start_ms_at_least_0 CHECK ("start_ms" >= 0),
+  CONSTRAINT ck_period_end_ms_at_least_0 CHECK ("end_ms" >= 0),
+  CONSTRAINT ck_period_close_seq_at_least_0 CHECK ("close_seq" >= 0),
+  CONSTRAINT ck_period_close_policy_version_at_least_0 CHECK ("close_policy_version" >= 0),
+  CONSTRAINT ck_period_closed_at_ms_at_least_0 CHECK ("closed_at_ms" >= 0),
+  CONSTRAINT ck_period_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_period_state_known CHECK ("state" IN ('open', 'closing', 'closed')),
+  CONSTRAINT ck_period_calendar_known CHECK ("calendar" IN ('month', 'manual')),
+  CONSTRAINT ck_period_id_not_empty CHECK ("id" <> '')
+) STRICT;
+CREATE TABLE policy (
+  version INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  text TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  rate_card TEXT NOT NULL,
+  applied_at_ms INTEGER NOT NULL,
+  applied_by TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  CONSTRAINT pk_policy PRIMARY KEY (version),
+  CONSTRAINT ck_policy_applied_at_ms_at_least_0 CHECK ("applied_at_ms" >= 0),
+  CONSTRAINT ck_policy_version_at_least_1 CHECK ("version" >= 1)
+) STRICT;
+CREATE TABLE project (
+  org TEXT NOT NULL,
+  name TEXT NOT NULL,
+  title TEXT NOT NULL,
+  state TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_project PRIMARY KEY (org, name),
+  CONSTRAINT ck_project_created_at_ms_at_least_0 CHECK ("created_at_ms" >= 0),
+  CONSTRAINT ck_project_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_project_state_known CHECK ("state" IN ('active', 'suspended', 'closed')),
+  CONSTRAINT ck_project_org_not_empty CHECK ("org" <> ''),
+  CONSTRAINT ck_project_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE rank (
+  job TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  rank INTEGER NOT NULL,
+  node TEXT NOT NULL,
+  gpus INTEGER NOT NULL,
+  started_at_ms INTEGER NOT NULL,
+  ended_at_ms INTEGER NOT NULL,
+  exit_code INTEGER,
+  evidence TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_rank PRIMARY KEY (job, attempt, rank),
+  CONSTRAINT ck_rank_rank_at_least_0 CHECK ("rank" >= 0),
+  CONSTRAINT ck_rank_started_at_ms_at_least_0 CHECK ("started_at_ms" >= 0),
+  CONSTRAINT ck_rank_ended_at_ms_at_least_0 CHECK ("ended_at_ms" >= 0),
+  CONSTRAINT ck_rank_attempt_at_least_1 CHECK ("attempt" >= 1),
+  CONSTRAINT ck_rank_gpus_at_least_1 CHECK ("gpus" >= 1),
+  CONSTRAINT ck_rank_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_rank_evidence_known CHECK ("evidence" IN ('', 'observed', 'lost')),
+  CONSTRAINT ck_rank_job_not_empty CHECK ("job" <> '')
+) STRICT;
+CREATE TABLE rate_card (
+  name TEXT NOT NULL,
+  valid_from_ms INTEGER NOT NULL,
+  prices_json TEXT NOT NULL,
+  policy_version INTEGER NOT NULL,
+  CONSTRAINT pk_rate_card PRIMARY KEY (name),
+  CONSTRAINT ck_rate_card_valid_from_ms_at_least_0 CHECK ("valid_from_ms" >= 0),
+  CONSTRAINT ck_rate_card_policy_version_at_least_0 CHECK ("policy_version" >= 0),
+  CONSTRAINT ck_rate_card_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE slice (
+  id TEXT NOT NULL,
+  job TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  rank INTEGER NOT NULL,
+  cluster TEXT NOT NULL,
+  class_name TEXT NOT NULL,
+  org TEXT NOT NULL,
+  project TEXT NOT NULL,
+  user TEXT NOT NULL,
+  flavor TEXT NOT NULL,
+  tier TEXT NOT NULL,
+  start_ms INTEGER NOT NULL,
+  end_ms INTEGER NOT NULL,
+  gpus INTEGER NOT NULL,
+  held_milli_gpu_ms INTEGER NOT NULL,
+  billed_milli_gpu_ms INTEGER NOT NULL,
+  rate_card TEXT NOT NULL,
+  policy_version INTEGER NOT NULL,
+  evidence TEXT NOT NULL,
+  period TEXT NOT NULL,
+  ledger_seq INTEGER NOT NULL,
+  CONSTRAINT pk_slice PRIMARY KEY (id),
+  CONSTRAINT ck_slice_rank_at_least_0 CHECK ("rank" >= 0),
+  CONSTRAINT ck_slice_start_ms_at_least_0 CHECK ("start_ms" >= 0),
+  CONSTRAINT ck_slice_end_ms_at_least_0 CHECK ("end_ms" >= 0),
+  CONSTRAINT ck_slice_held_milli_gpu_ms_at_least_0 CHECK ("held_milli_gpu_ms" >= 0),
+  CONSTRAINT ck_slice_billed_milli_gpu_ms_at_least_0 CHECK ("billed_milli_gpu_ms" >= 0),
+  CONSTRAINT ck_slice_policy_version_at_least_0 CHECK ("policy_version" >= 0),
+  CONSTRAINT ck_slice_ledger_seq_at_least_0 CHECK ("ledger_seq" >= 0),
+  CONSTRAINT ck_slice_attempt_at_least_1 CHECK ("attempt" >= 1),
+  CONSTRAINT ck_slice_gpus_at_least_1 CHECK ("gpus" >= 1),
+  CONSTRAINT ck_slice_tier_known CHECK ("tier" IN ('guaranteed', 'borrow', 'scavenge')),
+  CONSTRAINT ck_slice_evidence_known CHECK ("evidence" IN ('observed', 'lost')),
+  CONSTRAINT ck_slice_start_end CHECK ("start_ms" < "end_ms"),
+  CONSTRAINT ck_slice_billed_held CHECK ("billed_milli_gpu_ms" <= "held_milli_gpu_ms"),
+  CONSTRAINT ck_slice_id_not_empty CHECK ("id" <> '')
+) STRICT;
+CREATE INDEX ix_slice_job_attempt ON slice (job, attempt);
+CREATE INDEX ix_slice_ledger_seq ON slice (ledger_seq);
+CREATE INDEX ix_slice_org_start_ms ON slice (org, start_ms);
+CREATE INDEX ix_slice_start_ms ON slice (start_ms);
+CREATE TABLE token (
+  id TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  user TEXT NOT NULL,
+  note TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  expires_at_ms INTEGER NOT NULL,
+  revoked_at_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_token PRIMARY KEY (id),
+  CONSTRAINT ck_token_created_at_ms_at_least_0 CHECK ("created_at_ms" >= 0),
+  CONSTRAINT ck_token_expires_at_ms_at_least_0 CHECK ("expires_at_ms" >= 0),
+  CONSTRAINT ck_token_revoked_at_ms_at_least_0 CHECK ("revoked_at_ms" >= 0),
+  CONSTRAINT ck_token_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_token_id_not_empty CHECK ("id" <> '')
+) STRICT;
+CREATE INDEX ix_token_user ON token (user);
+CREATE TABLE ledger_entry (
+  seq INTEGER NOT NULL,
+  line INTEGER NOT NULL,
+  account TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  amount INTEGER NOT NULL,
+  CONSTRAINT pk_ledger_entry PRIMARY KEY (seq, line),
+  CONSTRAINT ck_ledger_entry_line_at_least_0 CHECK ("line" >= 0),
+  CONSTRAINT ck_ledger_entry_seq_at_least_1 CHECK ("seq" >= 1),
+  CONSTRAINT fk_ledger_entry_seq FOREIGN KEY(seq) REFERENCES ledger_tx (seq) DEFERRABLE INITIALLY DEFERRED
+) STRICT;
+CREATE INDEX ix_ledger_entry_account_unit ON ledger_entry (account, unit);

@@ -1,0 +1,250 @@
+"""The main job end to end on this machine, through the public command line only; writes demo-out/.
+
+Three classes, six organisations, sixteen real training jobs on eight logical GPUs of two flavors: more demand than
+GPUs, gangs of one to four, borrowing, one submission refused, one job failing, one cancelled; then shares, one
+``why``, the closed period and its invoices, and demo-out/report.json with what was checked.
+Exit status: 0 when everything that must hold holds, 1 otherwise with a sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.demo_parts import report
+from scripts.demo_parts.cast import GPUS_TOTAL, JOBS, ORGS, POLICY, REFUSED, DemoJob
+from scripts.demo_parts.cli import Cli, DemoFailed
+from scripts.demo_parts.servers import dure_up, prometheus
+from scripts.demo_parts.watch import Watch
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "demo-out"
+TRAINING = ROOT / "examples"
+ACCURACY_MIN = 0.9
+REFUSED_EXIT = 7
+DEMO_SECONDS_MAX = 360
+CLEAN_SECONDS_MAX = 60
+MS_PER_SECOND = 1_000
+
+
+def say(text: str = "") -> None:
+    """A line for the person who watches."""
+    print(text, flush=True)
+
+
+def headline(text: str) -> None:
+    """The start of a chapter."""
+    say(f"\n== {text}")
+
+
+def register(admin: Cli, server: str) -> dict[str, Cli]:
+    """Register the organisations with a project and a user each; returns one command line for each organisation."""
+    people = {}
+    for org in ORGS:
+        number = ("--registration-number", org.registration_number) if org.registration_number else ()
+        admin.run("org", "create", org.name, "--class", org.class_name, "--title", org.title, *number)
+        admin.run("project", "create", org.project)
+        admin.run("member", "add", org.user, "--role", "member", "--scope", f"project:{org.project}")
+        admin.run("member", "add", org.user, "--role", "org-admin", "--scope", f"org:{org.name}")
+        token = admin.json("token", "create", "--user", org.user)["secret"]
+        people[org.name] = Cli(server, token, OUT / "config" / org.name)
+        say(f"  {org.name:<16} {org.class_name:<11} project {org.project}, user {org.user}")
+    return people
+
+
+def submission(job: DemoJob) -> list[str]:
+    """The command that submits a job of the demo."""
+    project = f"{job.org}/digits"
+    resources = [
+        "--project",
+        project,
+        "--name",
+        job.name,
+        "--gpus",
+        f"{job.flavor}:{job.gpus}",
+        "--nodes",
+        str(job.nodes),
+    ]
+    place = ["--time", "10m", "--entrypoint", "ray", "--workdir", str(TRAINING), "--yes", "-o", "id"]
+    return ["submit", *resources, *place, "--", "python", "train_digits.py", "--epochs", "6", *job.extra.split()]
+
+
+def submit_all(people: dict[str, Cli]) -> dict[str, str]:
+    """Submit the sixteen jobs and the one that is refused; returns job id by name."""
+    ids = {}
+    for job in JOBS:
+        ids[job.name] = people[job.org].run(*submission(job)).strip()
+        say(f"  {job.org:<16} {job.name:<14} {job.nodes} x {job.gpus} {job.flavor:<5} -> job {ids[job.name]}")
+    refusal = people[REFUSED.org].call(*submission(REFUSED))
+    if refusal.returncode != REFUSED_EXIT:
+        raise DemoFailed(f"{REFUSED.name} must be refused with exit {REFUSED_EXIT}, not {refusal.returncode}")
+    say(f"  {REFUSED.org:<16} {REFUSED.name:<14} {REFUSED.nodes} x {REFUSED.gpus} {REFUSED.flavor:<5} -> refused:")
+    say("    " + refusal.stderr.strip().replace("\n", "\n    "))
+    return ids
+
+
+def watch_jobs(admin: Cli, people: dict[str, Cli], ids: dict[str, str], deadline: float) -> list[dict[str, Any]]:
+    """Follow all jobs to their ends; explains one that waits, shows quota when the pool is full, cancels one."""
+    watch = Watch(say, GPUS_TOTAL)
+    explained = cancelled = False
+    while time.monotonic() < deadline:
+        jobs = [job for job in admin.items("queue", "--all") if job["id"] in set(ids.values())]
+        watch.show(jobs)
+        if not explained and (waiting := watch.waits_on_full_pool(jobs)):
+            explained = True
+            headline(f"dure why {waiting['id']}")
+            say(people[waiting["org"]].run("why", waiting["id"]).rstrip())
+            headline("dure quota (administrator)")
+            say(admin.run("quota").rstrip())
+            say()
+        victim = next((job for job in jobs if job["id"] == ids["long-run"]), None)
+        if not cancelled and victim and victim["attempt_state"] == "Running" and watch.ended(jobs) >= len(JOBS) // 2:
+            cancelled = True
+            people["haneul-univ"].run("cancel", ids["long-run"], "--yes")
+            say("  long-run is cancelled by its owner")
+        if watch.ended(jobs) == len(JOBS):
+            return jobs
+        time.sleep(1)
+    raise DemoFailed(f"the jobs did not end within {DEMO_SECONDS_MAX} seconds")
+
+
+@contextlib.contextmanager
+def ended_afterwards(admin: Cli) -> Iterator[None]:
+    """If the block fails, cancel what still runs: attempts outlive the control plane, and a demo leaves nothing."""
+    try:
+        yield
+    except BaseException:
+        left = [job["id"] for job in admin.items("queue")]
+        if left:
+            admin.call("cancel", *left, "--yes")
+        deadline = time.monotonic() + CLEAN_SECONDS_MAX
+        while admin.items("queue") and time.monotonic() < deadline:
+            time.sleep(1)
+        raise
+
+
+def trainings(people: dict[str, Cli], jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each job printed as its result; raises DemoFailed when one ended otherwise than it must."""
+    expected = {job.name: job for job in JOBS}
+    found = []
+    for job in sorted(jobs, key=lambda job: (job["org"], job["name"])):
+        if job["state"] != expected[job["name"]].expect:
+            raise DemoFailed(
+                f"{job['name']} is {job['state']}, expected {expected[job['name']].expect}: {job['message']}"
+            )
+        log = people[job["org"]].run("logs", job["id"])
+        results = [line for line in log.splitlines() if line.startswith("RESULT ")]
+        result = json.loads(results[-1].removeprefix("RESULT ")) if results else {}
+        accuracy = result.get("accuracy")
+        if job["state"] == "Succeeded" and (accuracy is None or accuracy < ACCURACY_MIN):
+            raise DemoFailed(f"{job['name']} reached accuracy {accuracy}, needed is {ACCURACY_MIN}")
+        shape = f"{job['nodes']} x {job['gpus_per_node']} {job['flavor']}"
+        shown = f"accuracy {accuracy:.3f}, loss {result['loss']:.3f}" if accuracy else job["message"]
+        say(f"  {job['org']:<16} {job['name']:<14} {shape:<15} {job['tier']:<11} {job['state']:<10} {shown}")
+        found.append({key: job[key] for key in ("id", "name", "org", "state", "tier", "attempt")} | {"result": result})
+    return found
+
+
+def invoices(admin: Cli) -> tuple[dict[str, Any], dict[str, bool]]:
+    """Close the period, keep every invoice as JSON and CSV, verify each."""
+    period = admin.json("period", "close", "--yes", "--wait-timeout", "60")
+    say(admin.run("invoice", "list").rstrip())
+    folder = OUT / "invoices"
+    folder.mkdir()
+    verified = {}
+    for invoice in admin.items("invoice", "list"):
+        number = invoice["number"]
+        (folder / f"{number}.json").write_text(admin.json("invoice", "get", number)["text"], encoding="utf-8")
+        (folder / f"{number}.csv").write_text(admin.run("invoice", "get", number, "-o", "csv"), encoding="utf-8")
+        verified[number] = admin.call("invoice", "verify", number).returncode == 0
+    return period, verified
+
+
+def prometheus_gap(address: str, server: str, token: str, since_ms: int) -> list[str]:
+    """The gap between Prometheus and the ledger, a line for each organisation; empty without Prometheus."""
+    if not address:
+        say("  Prometheus is not installed here: no second opinion in this run")
+        return []
+    from scheduler.main.gap import compare_usage, gap_text
+
+    lines, _ = compare_usage(address, server, token, since_ms, round(time.time() * MS_PER_SECOND))
+    texts = [gap_text(line) for line in lines]
+    for text in texts:
+        say(f"  {text}")
+    return texts
+
+
+def run(started: float) -> dict[str, Any]:
+    """The whole demo; returns what goes into report.json."""
+    policy = OUT / "policy.yaml"
+    policy.write_text(POLICY, encoding="utf-8")
+    data = OUT / "data"
+    since_ms = round(time.time() * MS_PER_SECOND)
+    headline("dure up: control plane and operator on this machine")
+    with dure_up(data, policy, OUT / "dure-up.log") as server, prometheus(OUT / "prometheus", server) as second:
+        token = (data / "admin.token").read_text(encoding="utf-8").strip()
+        admin = Cli(server, token, OUT / "config" / "admin")
+        say(f"  {server}" + (f", scraped by Prometheus at {second}" if second else ""))
+        say(admin.run("gpus").rstrip())
+        headline("organisations of three classes")
+        people = register(admin, server)
+        headline("submissions: more demand than GPUs")
+        ids = submit_all(people)
+        headline("progress")
+        with ended_afterwards(admin):
+            jobs = watch_jobs(admin, people, ids, started + DEMO_SECONDS_MAX)
+        headline("results")
+        results = trainings(people, jobs)
+        headline("usage")
+        say(admin.run("usage").rstrip())
+        headline("the period is closed; invoices")
+        period, verified = invoices(admin)
+        usage = admin.items("usage")
+        headline("second opinion: Prometheus against the ledger")
+        gaps = prometheus_gap(second, server, token, since_ms)
+        states = {state: sum(job["state"] == state for job in jobs) for state in sorted({job["state"] for job in jobs})}
+        records = report.records_of(data)
+    seconds = report.gpu_seconds(records, usage)
+    return {
+        "seconds": round(time.monotonic() - started, 1),
+        "jobs_by_state": states,
+        "refused_submissions": 1,
+        "trainings": results,
+        "gpu_seconds": seconds,
+        "prometheus": gaps,
+        "period": period,
+        "invariants": report.invariants(records, jobs, seconds, verified),
+        "files": report.files_of(OUT),
+    }
+
+
+def main() -> int:
+    """Run, write the report, and say what holds."""
+    started = time.monotonic()
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
+    try:
+        found = run(started)
+    except DemoFailed as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    (OUT / "report.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    headline("what was checked")
+    for row in found["gpu_seconds"]:
+        pair = f"records {row['records_gpu_seconds']:.3f} GPU-s, ledger {row['ledger_gpu_seconds']:.3f} GPU-s"
+        say(f"  {row['org']:<16} {pair}{'' if row['equal'] else '  DIFFERENT'}")
+    for row in found["invariants"]:
+        verdict = "FAIL" if row["broken"] else "ok  "
+        say(f"  {verdict} {row['name']} ({row['checked']} checked, {row['broken']} broken)")
+    say(f"\nDone in {found['seconds']} s. Look at demo-out/report.json, demo-out/invoices/ and demo-out/dure-up.log.")
+    return 1 if any(row["broken"] for row in found["invariants"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

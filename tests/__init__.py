@@ -1,0 +1,1 @@
+"""Tests; one folder is one suite with a time budget (scripts/run_suites.py)."""

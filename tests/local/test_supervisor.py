@@ -1,0 +1,214 @@
+"""The supervisor with real processes and a stub in place of Ray: every way in which an attempt can end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from operators.local import launch
+from scheduler.core.lifecycle import StopReason
+from tests.local.rig import LocalRig, assignment, package
+from tests.support.processes import command_of, kill_attempt, left_of, signal_supervisor, supervisor_of, wait_for
+from tests.support.source import ROOT
+
+TRAP = "trap 'echo saved; exit 143' TERM; echo ready; while true; do sleep 0.05; done"
+DEAF = "trap '' TERM; echo ready; while true; do sleep 0.05; done"
+# A shell without the trap above a program with it: the program's grace must not end with the shell.
+INNER = f'bash -c "{TRAP}"; true'
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRig]:
+    monkeypatch.setattr(launch, "SUPERVISOR_MODULE", "tests.local.stub_supervisor")
+    made = LocalRig(tmp_path / "data")
+    yield made
+    made.close()
+
+
+def test_a_gang_from_setup_to_gone(rig: LocalRig) -> None:
+    content, sha256 = package({"hello.txt": b"from the package"})
+    run = "cat hello.txt made.txt; echo rank=$DURE_NODE_RANK of $DURE_NUM_NODES"
+    setup = "echo 'setup was here' > made.txt; echo in setup"
+    gang = assignment("gang", run, (2, 1), setup=setup, package_sha256=sha256)
+    rig.start(gang, content)
+    found = rig.until_gone(gang.name)
+    assert list(found) == ["starting", "rank-started/0", "rank-started/1", *sorted(set(found) & ENDS), "gone"]
+    assert {key: item.exit_code for key, item in found.items() if item.exit_code is not None} == {
+        "rank-ended/0": 0,
+        "rank-ended/1": 0,
+        "gone": 0,
+    }
+    instants = [item.at_ms for item in found.values()]
+    assert instants == sorted(instants)
+    for rank in (0, 1):
+        assert rig.output(gang.name, rank) == f"in setup\nfrom the packagesetup was here\nrank={rank} of 2\n"
+    record = rig.record(gang.name)
+    assert record.ready is not None
+    assert [line.rank for line in record.starts] == [0, 1]
+
+
+ENDS = {"rank-ended/0", "rank-ended/1"}
+STOPS = {
+    "in its grace": (TRAP, 10_000, 143, True),
+    "a program under a shell keeps its grace": (INNER, 10_000, 143, True),
+    "deaf": (DEAF, 300, 137, False),
+    "no grace at all": (DEAF, 0, 137, False),
+    "ends well in its grace": ("trap 'exit 0' TERM; echo ready; while true; do sleep 0.05; done", 10_000, 0, False),
+}
+
+
+@pytest.mark.parametrize(("run", "grace_ms", "code", "saves"), STOPS.values(), ids=STOPS.keys())
+def test_a_stop(rig: LocalRig, run: str, grace_ms: int, code: int, saves: bool) -> None:
+    item = assignment("stop", run)
+    rig.start(item)
+    rig.until_printed(item.name, "ready")
+    rig.stop(item, grace_ms)
+    rig.stop(item, 0, StopReason.CANCEL)
+    found = rig.until_gone(item.name)
+    assert (found["notice"].reason, found["rank-ended/0"].exit_code, found["gone"].exit_code) == ("evict", code, code)
+    assert found["rank-ended/0"].at_ms - found["notice"].at_ms < max(2_000, grace_ms)
+    assert ("saved" in rig.output(item.name)) is saves
+
+
+def test_a_stop_before_the_start(rig: LocalRig) -> None:
+    item = assignment("early", "echo never", env=(("STUB_RAY", "hang"),), setup="sleep 60")
+    rig.start(item)
+    wait_for("begun", lambda: rig.record(item.name).begin)
+    rig.stop(item, 1_000, StopReason.CANCEL)
+    found = rig.until_gone(item.name)
+    assert list(found) == ["starting", "notice", "gone"]
+    assert (found["gone"].exit_code, rig.output(item.name)) == (143, "")
+
+
+def test_the_time_limit_holds_without_an_operator(rig: LocalRig) -> None:
+    item = assignment("limit", TRAP, time_limit_ms=1_000)
+    rig.start(item)
+    wait_for("gone", lambda: rig.record(item.name).gone)
+    found = rig.until_gone(item.name)
+    assert (found["notice"].reason, found["gone"].exit_code) == ("timeout", 143)
+    assert 900 <= found["notice"].at_ms - found["rank-started/0"].at_ms < 3_000
+
+
+def test_a_failing_rank_ends_its_gang(rig: LocalRig) -> None:
+    run = f"if [ $DURE_NODE_RANK = 1 ]; then sleep 0.5; exit 3; fi; {TRAP}"
+    item = assignment("fails", run, gpus=(1, 1, 1))
+    rig.start(item)
+    found = rig.until_gone(item.name)
+    assert found["notice"].reason == "fail"
+    assert [found[f"rank-ended/{rank}"].exit_code for rank in (0, 1, 2)] == [143, 3, 143]
+    assert found["gone"].exit_code == 3
+    assert "saved" in rig.output(item.name, 2)
+
+
+FAILURES = {
+    "setup": ({"setup": "echo trying; exit 9"}, "setup of rank 0 ended with exit status 9", 9),
+    "Ray": ({"env": (("STUB_RAY", "fail"),)}, "no luck today", 1),
+}
+
+
+@pytest.mark.parametrize(("changes", "message", "code"), FAILURES.values(), ids=FAILURES.keys())
+def test_what_cannot_be_started(rig: LocalRig, changes: dict[str, object], message: str, code: int) -> None:
+    item = assignment("broken", "echo never", gpus=(1, 1), **changes)
+    rig.start(item)
+    found = rig.until_gone(item.name)
+    assert list(found) == ["starting", "failed", "gone"]
+    assert message in found["failed"].message
+    assert found["gone"].exit_code == code
+    assert "never" not in rig.output(item.name)
+
+
+def test_a_cluster_that_dies_ends_the_attempt(rig: LocalRig) -> None:
+    item = assignment("headless", TRAP, env=(("STUB_RAY", "die"),))
+    rig.start(item)
+    found = rig.until_gone(item.name)
+    assert (found["notice"].reason, found["gone"].exit_code) == ("fail", 143)
+
+
+def test_a_ray_driver_runs_once_and_its_gang_lives_as_long(rig: LocalRig) -> None:
+    item = assignment("driver", "echo driver $DURE_NODE_RANK; exit 4", gpus=(1, 1), entrypoint="ray")
+    rig.start(item)
+    found = rig.until_gone(item.name)
+    assert [found[f"rank-ended/{rank}"].exit_code for rank in (0, 1)] == [4, 0]
+    assert (rig.output(item.name, 0), rig.output(item.name, 1)) == ("driver 0\n", "")
+
+
+def test_nothing_that_hides_outlives_the_attempt(rig: LocalRig) -> None:
+    script = "import os, sys, time\nif os.fork(): os._exit(0)\nos.setsid()\nprint('hidden', flush=True)\ntime.sleep(60)"
+    hide = f'env -i "{sys.executable}" -c "{script}" > /dev/null 2>&1; sleep 0.2'
+    item = assignment("hides", f'{hide}; ps -eo args | grep -c "[h]idden" > seen')
+    folder = rig.start(item)
+    rig.until_gone(item.name)
+    assert int((folder / "work" / "0" / "seen").read_text()) > 0
+    commands = [command_of(int(name)) for name in os.listdir("/proc") if name.isdigit()]
+    assert not [command for command in commands if "print('hidden'" in command]
+
+
+def test_a_killed_supervisor_is_a_lost_attempt_with_its_last_beat(rig: LocalRig) -> None:
+    item, other = assignment("lost", TRAP, gpus=(1, 1)), assignment("other", TRAP)
+    folder, other_folder = rig.start(item), rig.start(other)
+    for name in (item.name, other.name):
+        rig.until_printed(name, "ready")
+    wait_for("a beat after the start", lambda: rig.record(item.name).last_seq > 5)
+    signal_supervisor(folder, signal.SIGKILL)
+    wait_for("dead", lambda: not supervisor_of(folder))
+    assert len(left_of(folder)) >= 2
+    last_ms = rig.record(item.name).last_at_ms
+    found = rig.until_gone(item.name)
+    assert [(found[key].at_ms, found[key].evidence, found[key].exit_code) for key in sorted(ENDS)] == [
+        (last_ms, "lost", None)
+    ] * 2
+    assert (found["gone"].evidence, found["gone"].at_ms >= last_ms) == ("lost", True)
+    assert supervisor_of(other_folder)
+    assert "gone" not in rig.observed(other.name)
+    rig.restart()
+    assert rig.observed(item.name) == found
+    rig.stop(other)
+    rig.until_gone(other.name)
+
+
+def test_everything_killed_at_once(rig: LocalRig) -> None:
+    item = assignment("blown", TRAP)
+    folder = rig.start(item)
+    rig.until_printed(item.name, "ready")
+    kill_attempt(folder)
+    found = rig.until_gone(item.name)
+    assert (found["rank-ended/0"].evidence, found["gone"].evidence) == ("lost", "lost")
+    rig.start(item)
+    assert not supervisor_of(folder)
+
+
+def test_a_supervisor_told_to_go_gives_notice(rig: LocalRig) -> None:
+    item = assignment("shut", TRAP)
+    folder = rig.start(item)
+    rig.until_printed(item.name, "ready")
+    signal_supervisor(folder, signal.SIGTERM)
+    found = rig.until_gone(item.name)
+    assert (found["notice"].reason, found["rank-ended/0"].exit_code) == ("lost", 143)
+    assert "saved" in rig.output(item.name)
+
+
+def test_a_second_supervisor_goes_quietly(rig: LocalRig) -> None:
+    item = assignment("twice", TRAP)
+    folder = rig.start(item)
+    rig.until_printed(item.name, "ready")
+    command = [sys.executable, "-m", "operators.local.supervisor", str(folder)]
+    during = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    rig.stop(item)
+    rig.until_gone(item.name)
+    before = (folder / "record.jsonl").read_bytes()
+    after = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    assert [(done.returncode, done.stdout, done.stderr) for done in (during, after)] == [(0, b"", b"")] * 2
+    assert (folder / "record.jsonl").read_bytes() == before
+
+
+def test_a_supervisor_without_a_spec_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "operators.local.supervisor", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+    assert b"spec.json is missing" in done.stderr

@@ -1,0 +1,94 @@
+"""Parts of ``dure up``: one process a folder, nodes that are remembered, a policy that is checked first."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from scheduler.config import Settings
+from scheduler.core.errors import Fatal
+from scheduler.main.embedded import (
+    FirstPolicy,
+    check_policy,
+    chosen_nodes,
+    default_policy,
+    locked,
+    next_commands,
+)
+from scheduler.main.serving import listen, url_of
+from scheduler.services.policies import FileRefused
+
+
+def test_one_process_a_folder(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        with pytest.raises(Fatal, match=r"is in use by another dure up \(process \d+\)") as found, locked(tmp_path):
+            pass
+        assert found.value.code == "DURE-1053"
+    with locked(tmp_path):
+        pass
+
+
+def test_nodes_are_those_asked_for_then_those_of_the_last_start(tmp_path: Path) -> None:
+    asked = Settings(data=tmp_path, gpus=("h100-80g=2x4", "a100-80g=8"))
+    nodes = chosen_nodes(asked)
+    assert [(node.cluster, node.name, node.gpus) for node in nodes] == [
+        ("local", "h100-80g-0", 4),
+        ("local", "h100-80g-1", 4),
+        ("local", "a100-80g-0", 8),
+    ]
+    assert chosen_nodes(Settings(data=tmp_path)) == nodes
+    other = chosen_nodes(Settings(data=tmp_path, gpus=("h100-80g=1",)))
+    assert chosen_nodes(Settings(data=tmp_path)) == other != nodes
+
+
+@pytest.mark.parametrize("spec", ["h100", "h100=0", "h100=1x", "=4"])
+def test_gpus_that_are_none(tmp_path: Path, spec: str) -> None:
+    with pytest.raises(Fatal) as found:
+        chosen_nodes(Settings(data=tmp_path, gpus=(spec,)))
+    assert found.value.code == "DURE-1054"
+    assert not (tmp_path / "gpus.json").exists()
+
+
+def test_the_default_policy_fits_any_nodes(tmp_path: Path) -> None:
+    check_policy(default_policy(), chosen_nodes(Settings(data=tmp_path, gpus=("a100-80g=1",))))
+
+
+def test_a_policy_that_guarantees_more_than_there_is_stops_the_start(tmp_path: Path) -> None:
+    text = default_policy().text.replace("university: {weight: 40", "university: {weight: 40, guarantee: {h100-80g: 3}")
+    first = FirstPolicy(text, "mine.yaml", chosen=True)
+    check_policy(first, chosen_nodes(Settings(data=tmp_path, gpus=("h100-80g=3",))))
+    with pytest.raises(FileRefused) as found:
+        check_policy(first, chosen_nodes(Settings(data=tmp_path, gpus=("h100-80g=2",))))
+    assert found.value.findings[0].where.startswith("mine.yaml:")
+
+
+def test_a_port_in_use_is_told_in_a_sentence() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        settings = Settings(port=other.getsockname()[1])
+        with pytest.raises(Fatal, match="cannot be used") as found:
+            listen(settings)
+    assert found.value.code == "DURE-1051"
+
+
+def test_an_address_of_another_machine_is_told_in_a_sentence() -> None:
+    with pytest.raises(Fatal, match="cannot be used"):
+        listen(Settings(host="192.0.2.1", port=0))
+
+
+def test_the_servers_address_is_one_that_can_be_called() -> None:
+    for host in ("127.0.0.1", "0.0.0.0", "localhost"):
+        with closing(listen(Settings(host=host, port=0))) as listener:
+            url = url_of(listener)
+        assert url.startswith(("http://127.0.0.1:", "http://[::1]:"))
+        assert not url.endswith(":0")
+
+
+@pytest.mark.parametrize("has_demo_org", [True, False])
+def test_three_commands_come_next(has_demo_org: bool) -> None:
+    commands = next_commands(Settings(), "http://127.0.0.1:3873", has_demo_org)
+    assert len(commands) == 3
+    assert all(command.startswith("dure ") for command in commands)
+    assert commands[0] == "dure login --server http://127.0.0.1:3873 --token-stdin < dure-data/admin.token"
