@@ -36,7 +36,7 @@ bench: install ## Measure the numbers docs/performance.md promises
 	@$(PY) scripts/bench.py
 
 prove: install ## Random failures against the real thing, longer than the tests
-	@$(PY) scripts/prove.py
+	@$(PY) -m scripts.prove
 
 lint: install ## ruff and mypy, nothing changed
 	@$(PY) -m ruff check --quiet .
@@ -51,5 +51,5 @@ lock: ## Write requirements.lock and bootstrap.lock anew from pyproject.toml (UP
 	@scripts/lock.sh
 
 clean: ## Remove the environment, caches and outputs
-	@rm -rf .venv build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv build dist demo-out bench-out prove-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -141,7 +141,11 @@ class Backend(Protocol):
         """Look at everything; proves lost attempts gone before it says so."""
 
     def start(self, assignment: Assignment, package: bytes | None) -> None:
-        """Begin the attempt unless it exists; raises Retry when it could not be begun now."""
+        """Begin the attempt unless it exists; raises Retry when it could not be begun now.
+
+        One that is to stop already begins nothing and is observed GONE: only the backend can prove that nothing runs.
+        ``package`` is None when none is needed, or when the one named will never come: it is then observed FAILED.
+        """
 
     def stop(self, name: str, order: StopOrder, now_ms: int) -> None:
         """Give notice once: the first order decides; unknown names are no error."""

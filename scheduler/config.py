@@ -60,6 +60,11 @@ class Settings:
             return self.host == "localhost"
 
     @property
+    def metrics_open(self) -> bool:
+        """Whether /metrics needs no token: nobody else reaches the server, not even through a proxy with a name."""
+        return self.is_loopback and not self.hosts
+
+    @property
     def allowed_hosts(self) -> frozenset[str]:
         """Names that a Host header may carry; empty allows any.
 

@@ -100,8 +100,8 @@ def watch_jobs(admin: Cli, people: dict[str, Cli], ids: dict[str, str], deadline
             explained = True
             headline(f"dure why {waiting['id']}")
             say(people[waiting["org"]].run("why", waiting["id"]).rstrip())
-            headline("dure quota (administrator)")
-            say(admin.run("quota").rstrip())
+            headline(f"dure quota, as a user of {waiting['org']}")
+            say(people[waiting["org"]].run("quota").rstrip())
             say()
         victim = next((job for job in jobs if job["id"] == ids["long-run"]), None)
         if not cancelled and victim and victim["attempt_state"] == "Running" and watch.ended(jobs) >= len(JOBS) // 2:
@@ -153,7 +153,7 @@ def trainings(people: dict[str, Cli], jobs: list[dict[str, Any]]) -> list[dict[s
 
 def invoices(admin: Cli) -> tuple[dict[str, Any], dict[str, bool]]:
     """Close the period, keep every invoice as JSON and CSV, verify each."""
-    period = admin.json("period", "close", "--yes", "--wait-timeout", "60")
+    period = admin.json("period", "close", "--yes", "--wait-timeout", "60s")
     say(admin.run("invoice", "list").rstrip())
     folder = OUT / "invoices"
     folder.mkdir()
@@ -187,8 +187,8 @@ def run(started: float) -> dict[str, Any]:
     data = OUT / "data"
     since_ms = round(time.time() * MS_PER_SECOND)
     headline("dure up: control plane and operator on this machine")
-    with dure_up(data, policy, OUT / "dure-up.log") as server, prometheus(OUT / "prometheus", server) as second:
-        token = (data / "admin.token").read_text(encoding="utf-8").strip()
+    with dure_up(data, policy, OUT / "dure-up.log") as up, prometheus(OUT / "prometheus", up.url) as second:
+        server, token = up.url, up.admin_token
         admin = Cli(server, token, OUT / "config" / "admin")
         say(f"  {server}" + (f", scraped by Prometheus at {second}" if second else ""))
         say(admin.run("gpus").rstrip())

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import operators
 from operators.local import layout
 from operators.local.environment import KEPT
 from operators.local.layout import Folder, Spec
@@ -79,7 +78,7 @@ def spawn_supervisor(folder: Folder, floor_ms: int, machine: Mapping[str, str]) 
     lock = fcntl.fcntl(taken, fcntl.F_DUPFD_CLOEXEC, LOCK_DESCRIPTOR + 1)
     os.close(taken)
     env = {name: value for name, value in machine.items() if name in KEPT or name == "PATH"}
-    env["PYTHONPATH"] = str(Path(operators.__file__).parent.parent)
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
     command = [sys.executable, "-P", "-m", SUPERVISOR_MODULE, str(folder.path)]
     command += ["--lock-fd", str(LOCK_DESCRIPTOR), "--floor-ms", str(floor_ms)]
     log = str(folder.supervisor_log)

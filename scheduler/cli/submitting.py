@@ -11,7 +11,7 @@ from scheduler.cli.errors import Fault
 from scheduler.cli.files import STDIN, read_file
 from scheduler.cli.session import Session
 from scheduler.client.errors import ApiProblem
-from scheduler.client.package import Package, pack, size_text
+from scheduler.client.package import Package, files_text, pack, size_text
 from scheduler.core.errors import Fatal, Finding
 from scheduler.core.units import MS_PER_SECOND, format_duration
 from scheduler.schema.bodies import JobBody, TaskBody
@@ -114,7 +114,7 @@ class Draft:
             ("Runs", _shortened(task.run) + (" (as the Ray driver)" if task.entrypoint == "ray" else "")),
         ]
         if package:
-            rows.append(("Files", f"{package.files:,} files, {size_text(len(package.content))} to send"))
+            rows.append(("Files", f"{files_text(package.files)}, {size_text(len(package.content))} to send"))
         for label, text in rows:
             self._session.talk(f"  {label:<7}{text}")
         if package and package.secrets_left_out:

@@ -204,14 +204,13 @@ def _too_large(walk: _Walk, how: str) -> Finding:
         sums[1] += 1
     by_count = len(walk.files) > walk.limits.files
     heaviest = sorted(weight.items(), key=lambda item: (-item[1][by_count], item[0]))[:OFFENDERS_SHOWN]
-    named = ", ".join(
-        f"{name} ({size_text(size)}, {count:,} file{'s' * (count != 1)})" for name, (size, count) in heaviest
-    )
+    named = ", ".join(f"{name} ({size_text(size)}, {files_text(count)})" for name, (size, count) in heaviest)
     message = f"the work directory {how}; most of it: {named or 'folders without files'}"
     return Finding(str(walk.root), TOO_LARGE, message, "list what the job does not need in .dureignore")
 
 
-def _files(count: int) -> str:
+def files_text(count: int) -> str:
+    """``1 file``, ``2 files``."""
     return f"{count:,} file{'' if count == 1 else 's'}"
 
 

@@ -6,11 +6,26 @@ Heavy parts are imported by the function that needs them, so that ``dure policy 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from scheduler.core.errors import Finding
+from scheduler.core.errors import Fatal, Finding
 
 __all__ = ["lint_policy", "meter_gap", "serve", "up"]
+
+NOT_INSTALLED = "DURE-1055"
+
+
+@contextmanager
+def _installed(extras: str) -> Iterator[None]:
+    """Around imports: a third party that is missing is a Fatal that says which extras bring it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("scheduler", "operators"):
+            raise
+        fix = f"pip install 'dure[{extras}]'"
+        raise Fatal(NOT_INSTALLED, f"this needs a part of Dure that is not installed: {error.name}", fix) from error
 
 
 def lint_policy(text: str, name: str, capacity: Mapping[str, int] | None = None) -> list[Finding]:
@@ -27,8 +42,9 @@ def serve(
 
     Raises Fatal for settings, folders or databases that cannot be used, Retry when the database is out of reach.
     """
-    from scheduler.config import read_settings
-    from scheduler.main.serving import run_serve
+    with _installed("server"):
+        from scheduler.config import read_settings
+        from scheduler.main.serving import run_serve
 
     arguments = {"database_url": database, "data": data, "host": host, "port": port}
     return run_serve(read_settings(arguments, os.environ), say)
@@ -50,8 +66,9 @@ def up(
     policy: the text to apply when no policy is in force yet, "" for the default; ``policy_name`` is used in findings.
     Raises Fatal for what the user can change; for a broken policy before anything is changed.
     """
-    from scheduler.config import read_settings
-    from scheduler.main.embedded import FirstPolicy, run_up
+    with _installed("server,local"):
+        from scheduler.config import read_settings
+        from scheduler.main.embedded import FirstPolicy, run_up
 
     arguments = {"gpus": tuple(gpus), "data": data, "host": host, "port": port}
     first = FirstPolicy(policy, policy_name, chosen=True) if policy else None
@@ -65,7 +82,8 @@ def meter_gap(
 
     Raises Retry or Fatal when either cannot be asked.
     """
-    from scheduler.main.gap import compare_usage, gap_text
+    with _installed("server"):
+        from scheduler.main.gap import compare_usage, gap_text
 
     lines, findings = compare_usage(prometheus, server, token, since_ms, until_ms)
     return [gap_text(line) for line in lines], findings

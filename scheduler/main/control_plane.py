@@ -130,7 +130,7 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         unready=unready,
         limits=Limits(body_bytes=settings.body_bytes_max, package_bytes=settings.package_bytes_max),
         hosts=settings.allowed_hosts,
-        metrics_open=settings.is_loopback,
+        metrics_open=settings.metrics_open,
     )
     return ControlPlane(settings, store, policies, clock, create_app(deps), registry, drivers)
 

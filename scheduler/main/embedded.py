@@ -76,10 +76,12 @@ def run_up(settings: Settings, policy: FirstPolicy | None, demo_org: bool, say: 
     """Everything on this machine, until a signal."""
     make_folder(settings.data)
     with locked(settings.data):
-        journal.set_up(settings.log_level, settings.data / LOG_FILE)
-        nodes = chosen_nodes(settings)
+        gpus = chosen_gpus(settings)
+        nodes = local_nodes(settings, gpus)
         first = policy or default_policy()
         check_policy(first, nodes)
+        journal.set_up(settings.log_level, settings.data / LOG_FILE)
+        write_private(settings.data / GPUS_FILE, json.dumps(gpus))
         (settings.data / URL_FILE).unlink(missing_ok=True)
         listener = listen(settings)
         with contextlib.closing(listener):
@@ -135,22 +137,24 @@ def locked(data: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def chosen_nodes(settings: Settings) -> tuple[Node, ...]:
-    """The local nodes: those asked for, else those of the last start, else one with this machine's GPUs (or four)."""
+def chosen_gpus(settings: Settings) -> tuple[str, ...]:
+    """The GPUs asked for, else those of the last start, else as many as this machine has (or four)."""
     file = settings.data / GPUS_FILE
-    specs = settings.gpus
-    if not specs and file.exists():
-        specs = tuple(json.loads(file.read_text(encoding="utf-8")))
-    if not specs:
-        nvml = open_nvml()
-        count = len(nvml.devices()) if nvml else 0
-        specs = (f"{DEFAULT_FLAVOR}={count or DEFAULT_GPUS}",)
+    if settings.gpus:
+        return settings.gpus
+    if file.exists():
+        return tuple(json.loads(file.read_text(encoding="utf-8")))
+    nvml = open_nvml()
+    count = len(nvml.devices()) if nvml else 0
+    return (f"{DEFAULT_FLAVOR}={count or DEFAULT_GPUS}",)
+
+
+def local_nodes(settings: Settings, gpus: tuple[str, ...]) -> tuple[Node, ...]:
+    """The local cluster's nodes; raises Fatal for what is no count of GPUs."""
     try:
-        nodes = parse_gpus(settings.cluster, specs)
+        return parse_gpus(settings.cluster, gpus)
     except ValueError as error:
         raise Fatal(BAD_GPUS, str(error), "dure up --gpus h100-80g=2x4") from error
-    write_private(file, json.dumps(specs))
-    return nodes
 
 
 def default_policy() -> FirstPolicy:

@@ -225,7 +225,15 @@ def held_family(live: list[AttemptRecord]) -> Metric:
 def waiting_family(view: View, reason_of: Callable[[JobRecord], str]) -> Metric:
     """Queued jobs by their first reason and flavor; jobs that no cycle has seen yet have reason ""."""
     queued = view.select(JobRecord, ("state", "=", JobState.QUEUED), order=("submitted_seq",), limit=QUEUED_MAX)
-    sums = Counter((reason_of(job), job.flavor) for job in queued)
+    known: dict[tuple[object, ...], str] = {}
+    sums: Counter[tuple[str, str]] = Counter()
+    for job in queued:
+        # Jobs of one user and shape wait for the same things; back-off after a failure is a job's own.
+        shape = (job.org, job.project, job.user, job.flavor, job.nodes, job.gpus_per_node, job.tiers)
+        own = (job.id,) if job.not_before_ms else shape
+        if own not in known:
+            known[own] = reason_of(job)
+        sums[known[own], job.flavor] += 1
     text = "Queued jobs by the first reason why they wait"
     family = GaugeMetricFamily("dure_unadmitted_jobs", text, labels=["reason", "flavor"])
     for labels, count in sorted(sums.items()):

@@ -30,7 +30,8 @@ rate_card: demo-rates
 kind: RateCard
 metadata: {name: demo-rates}
 valid_from: 2026-01-01T00:00:00+09:00
-won_per_gpu_hour: {h100-80g: 2900, a100-80g: 1300}
+# A thousand times what such hours may cost, so that trainings of seconds show on an invoice.
+won_per_gpu_hour: {h100-80g: 2900000, a100-80g: 1300000}
 """
 
 

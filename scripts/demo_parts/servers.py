@@ -47,31 +47,66 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> str:
-    deadline = time.monotonic() + READY_SECONDS_MAX
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(FileNotFoundError):
-            url = (data / "server.url").read_text(encoding="utf-8").strip()
-            if url and _answers(f"{url}/readyz"):
-                return url
-        time.sleep(POLL_SECONDS)
-    raise DemoFailed(f"dure up did not become ready\n{log.read_text(encoding='utf-8')[-4_000:]}")
+class Up:
+    """``dure up`` on a data folder of its own; may be killed and started again on the same folder."""
+
+    def __init__(self, data: Path, policy: Path, log: Path) -> None:
+        self.data = data
+        self.url = ""
+        self._policy = policy
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def admin_token(self) -> str:
+        """The bootstrap administrator's token."""
+        return (self.data / "admin.token").read_text(encoding="utf-8").strip()
+
+    def start(self) -> str:
+        """Start it on the port it had before, or a free one, and wait until it is ready; returns its URL."""
+        gpus = [part for flavor, shape in FLAVORS.items() for part in ("--gpus", f"{flavor}={shape}")]
+        port = self.url.rsplit(":", 1)[1] if self.url else "0"
+        first = ["--policy", str(self._policy), "--no-demo-org"]
+        command = [str(DURE), "up", *gpus, "--data", str(self.data), "--port", port, *first]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DURE_")}
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        self.url = self._wait_until_ready(self._process)
+        return self.url
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut of this one process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_SECONDS_MAX)
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL."""
+        if self._process is not None:
+            _stop(self._process)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> str:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(FileNotFoundError):
+                url = (self.data / "server.url").read_text(encoding="utf-8").strip()
+                if url and _answers(f"{url}/readyz"):
+                    return url
+            time.sleep(POLL_SECONDS)
+        raise DemoFailed(f"dure up did not become ready\n{self._log.read_text(encoding='utf-8')[-4_000:]}")
 
 
 @contextlib.contextmanager
-def dure_up(data: Path, policy: Path, log: Path) -> Iterator[str]:
-    """``dure up`` until the block ends; yields the server's URL."""
-    gpus = [part for flavor, shape in FLAVORS.items() for part in ("--gpus", f"{flavor}={shape}")]
-    command = [str(DURE), "up", *gpus, "--data", str(data), "--port", "0", "--policy", str(policy), "--no-demo-org"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DURE_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            yield _wait_until_ready(process, data, log)
-        finally:
-            _stop(process)
+def dure_up(data: Path, policy: Path, log: Path) -> Iterator[Up]:
+    """``dure up`` until the block ends."""
+    up = Up(data, policy, log)
+    try:
+        up.start()
+        yield up
+    finally:
+        up.stop()
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ def make_dure(tmp_path: Path) -> Iterator[MakeDure]:
     """Makes servers that are not started yet; all of them, and their attempts, end with the test."""
     made: list[Dure] = []
 
-    def make(*command: str) -> Dure:
-        made.append(Dure(tmp_path / f"dure{len(made)}", *command))
+    def make(*command: str, **variables: str) -> Dure:
+        made.append(Dure(tmp_path / f"dure{len(made)}", *command, **variables))
         return made[-1]
 
     yield make

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,7 +69,7 @@ def database(request: pytest.FixtureRequest) -> str:
     return "" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
 
 
-def test_one_key_posted_fifty_times_at_once_is_one_job(serve: Serve, database: str, tmp_path: Path) -> None:
+def test_one_key_posted_fifty_times_at_once_is_one_job(database: str, serve: Serve, tmp_path: Path) -> None:
     url, plane = serve(Settings(data=tmp_path / "data", database_url=database, port=0))
     token = (tmp_path / "data" / "admin.token").read_text(encoding="utf-8").strip()
     together = threading.Barrier(POSTS)
@@ -91,7 +93,7 @@ def test_one_key_posted_fifty_times_at_once_is_one_job(serve: Serve, database: s
 TEXTS = ("a\0b", "\ud800", "\u2028", "x" * 200, "'; DROP TABLE job; --", "%s %(x)s {0}", "é" * 100)
 
 
-def test_odd_texts_are_kept_or_refused_and_never_break_a_database(serve: Serve, database: str, tmp_path: Path) -> None:
+def test_odd_texts_are_kept_or_refused_and_never_break_a_database(database: str, serve: Serve, tmp_path: Path) -> None:
     url, plane = serve(Settings(data=tmp_path / "data", database_url=database, port=0))
     token = (tmp_path / "data" / "admin.token").read_text(encoding="utf-8").strip()
     answers: Counter[int] = Counter()
@@ -132,9 +134,19 @@ def test_other_names_are_not_served_on_the_loopback_address(serve: Serve, tmp_pa
         assert "server" not in answer.headers
 
 
-def test_serve_starts_and_ends_in_good_order(make_dure: MakeDure) -> None:
-    dure = make_dure("serve")
+def test_the_first_signal_ends_in_good_order_and_the_second_at_once(make_dure: MakeDure) -> None:
+    dure = make_dure("serve", DURE_SHUTDOWN_MS="120000")
     dure.start()
     assert dure.cli("whoami", "-o", "json").count('"admin"') >= 2
-    assert dure.stop() == 0
+    place = ("127.0.0.1", int(dure.url.rpartition(":")[2]))
+    with socket.create_connection(place, timeout=30) as unfinished:
+        head = "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n"
+        unfinished.sendall(head.encode())
+        dure.signal()
+        with pytest.raises(ConnectionRefusedError):
+            while True:  # nobody new is let in, while the request that has begun may still be finished
+                socket.create_connection(place, timeout=30).close()
+                time.sleep(0.05)
+        dure.signal()
+        assert dure.wait_for_end() == 130
     assert "Traceback" not in dure.log

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,41 +149,6 @@ def token_of(folder: Path) -> str:
             environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             return next(entry for entry in environ if entry.startswith(b"RAY_AUTH_TOKEN=")).decode().partition("=")[2]
     raise AssertionError(f"no rank of {folder.name} runs")
-
-
-OPERATOR = """
-import sys, time
-from pathlib import Path
-from tests.local.rig import LocalRig
-from tests.local.test_ray import HOLD, python
-rig = LocalRig(Path(sys.argv[1]))
-item, content = python("orphan", "import time; time.sleep(4); " + "print('finished')")
-rig.start(item, content)
-rig.until_running(item.name)
-print("running", flush=True)
-time.sleep(300)
-"""
-
-
-def test_a_job_outlives_its_operator(tmp_path: Path) -> None:
-    operator = subprocess.Popen(
-        [sys.executable, "-c", OPERATOR, str(tmp_path / "data")], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert operator.stdout is not None
-        assert operator.stdout.readline() == "running\n"
-    finally:
-        operator.kill()
-        operator.communicate()
-    rig = LocalRig(tmp_path / "data")
-    try:
-        rig.started.add("d-orphan-a1")
-        assert rig.record("d-orphan-a1").exits == ()
-        found = rig.until_gone("d-orphan-a1")
-        assert (found["gone"].exit_code, found["gone"].evidence) == (0, "observed")
-        assert rig.output("d-orphan-a1") == "finished\n"
-    finally:
-        rig.close()
 
 
 def test_a_rank_that_has_ended_gives_its_node_back(rig: LocalRig) -> None:

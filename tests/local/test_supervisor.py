@@ -172,6 +172,41 @@ def test_a_killed_supervisor_is_a_lost_attempt_with_its_last_beat(rig: LocalRig)
     rig.until_gone(other.name)
 
 
+OPERATOR = """
+import sys, time
+from pathlib import Path
+from operators.local import launch
+from tests.local.rig import LocalRig, assignment
+launch.SUPERVISOR_MODULE = "tests.local.stub_supervisor"
+rig = LocalRig(Path(sys.argv[1]))
+item = assignment("orphan", "echo begun; sleep 2; echo finished")
+rig.start(item)
+rig.until_printed(item.name, "begun")
+print("begun", flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_job_outlives_its_operator(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPERATOR, str(tmp_path / "data")]
+    operator = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert operator.stdout is not None
+        assert operator.stdout.readline() == "begun\n"
+    finally:
+        operator.kill()
+        operator.communicate()
+    rig = LocalRig(tmp_path / "data")
+    try:
+        rig.started.add("d-orphan-a1")
+        assert rig.record("d-orphan-a1").exits == ()
+        found = rig.until_gone("d-orphan-a1")
+        assert (found["gone"].exit_code, found["gone"].evidence) == (0, "observed")
+        assert rig.output("d-orphan-a1") == "begun\nfinished\n"
+    finally:
+        rig.close()
+
+
 def test_everything_killed_at_once(rig: LocalRig) -> None:
     item = assignment("blown", TRAP)
     folder = rig.start(item)

@@ -31,8 +31,9 @@ TERMINAL = frozenset({"Succeeded", "Failed", "Cancelled"})
 class Dure:
     """One data folder, the server on it, and the administrator's command line."""
 
-    def __init__(self, folder: Path, *command: str) -> None:
-        """``command``: what is run, such as ``up --gpus h100-80g=2``; nothing runs yet."""
+    def __init__(self, folder: Path, *command: str, **variables: str) -> None:
+        """``command``: what is run, such as ``up --gpus h100-80g=2``, with these variables; nothing runs yet."""
+        self._variables = variables
         self.data = folder / "data"
         self.home = folder / "home"
         self.home.mkdir(parents=True)
@@ -56,9 +57,8 @@ class Dure:
         (self.data / "server.url").unlink(missing_ok=True)
         with self._log.open("ab") as out:
             command = programs.die_with_parent([*self._command, "--port", str(self._port)])
-            process = subprocess.Popen(
-                command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
-            )
+            environment = self._environment() | self._variables
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self._process = process
         programs.wait_until(self._ready, process, self._log, START_SECONDS_MAX)
 
@@ -75,12 +75,21 @@ class Dure:
         self._process.kill()
         self._process.wait(programs.STOP_SECONDS_MAX)
 
+    def signal(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """Tell the server something while it runs."""
+        assert self._process is not None
+        assert self._process.poll() is None
+        self._process.send_signal(sign)
+
+    def wait_for_end(self) -> int:
+        """The server's exit status."""
+        assert self._process is not None
+        return self._process.wait(START_SECONDS_MAX)
+
     def stop(self) -> int:
         """End the server in good order; its exit status."""
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(START_SECONDS_MAX)
+        self.signal()
+        return self.wait_for_end()
 
     def close(self) -> None:
         """End the server and whatever attempts still run."""

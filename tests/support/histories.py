@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from scheduler.core.allocator.cycle import decide
 from scheduler.core.effective import EffectivePolicy, Limits, TierRule
 from scheduler.core.facts import (

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from scheduler.core.effective import EffectivePolicy
-from scheduler.core.errors import Retry
-from scheduler.services.cycle import Allocator, CycleReport
 from scheduler.sim.world import Parts, World
 from scheduler.sim.world.chance import Dice
 from scheduler.sim.world.scenario import MINUTE_MS, draw
@@ -37,26 +33,15 @@ class OneFailure(Dice):
         return what == self.what and self.counts[f"occasions of {what}"] == self.place
 
 
-class Hasty(Allocator):
-    """Takes what it has decided for done, also when it could not be written."""
-
-    def _cycle(self, lead: Any, effective: EffectivePolicy, now_ms: int) -> CycleReport:
-        try:
-            return super()._cycle(lead, effective, now_ms)
-        except Retry:
-            lead.decided_for = self._question(lead, effective)
-            raise
-
-
 def one_failure(what: str, place: int) -> type[OneFailure]:
     """Dice that strike once."""
     return type("OneFailureHere", (OneFailure,), {"what": what, "place": place})
 
 
-def run(dice: type[OneFailure], allocator: type[Allocator] = Allocator, jobs: int = JOBS) -> World:
-    """A small world in which nothing else goes wrong."""
-    scenario = replace(draw(SEED, jobs), busy_ms=BUSY_MS)
-    world = World(scenario, Parts(dice=dice, allocator=allocator), STEPS_MAX)
+def run(dice: type[OneFailure]) -> World:
+    """A small world in which nothing else goes wrong, and hence nobody waits for long."""
+    scenario = replace(draw(SEED, JOBS), busy_ms=BUSY_MS, lease_ms=60_000)
+    world = World(scenario, Parts(dice=dice, patience_ms=2 * MINUTE_MS), STEPS_MAX)
     world.run()
     return world
 
@@ -78,14 +63,3 @@ def test_one_failure_at_any_transaction(failure: str) -> None:
         world = run(one_failure(failure, place))
         assert world.report().findings == (), f"{failure} at transaction {place}"
         assert ends(world) == ends(clean), f"{failure} at transaction {place}"
-
-
-@pytest.mark.world
-def test_a_failure_that_is_forgotten_is_found() -> None:
-    """With one job nothing else comes that would make the allocator look again."""
-    count = run(OneFailure, jobs=1).dice.counts["occasions of commit_fails"]
-    for place in range(1, count + 1):
-        findings = run(one_failure("commit_fails", place), Hasty, jobs=1).report().findings
-        if any("could start" in finding for finding in findings):
-            return
-    raise AssertionError("no place at which it is found")

@@ -16,10 +16,13 @@ from scheduler.core.accounting.usage import AttemptUsage, cut
 from scheduler.core.allocator.cycle import decide
 from scheduler.core.allocator.plan import Plan
 from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.effective import EffectivePolicy
+from scheduler.core.errors import Retry
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
 from scheduler.core.records import AttemptRecord, IdempotencyRecord, JobRecord, NodeRecord, ObservationRecord
 from scheduler.services import attempts, cycle, jobs, leases, observe, settle, submit
 from scheduler.services.attempts import ObservedAttempt
+from scheduler.services.cycle import Allocator, CycleReport
 from scheduler.services.ports import Writer
 from scheduler.sim.world import Parts, run
 from scheduler.sim.world.backend import FakeBackend
@@ -69,6 +72,25 @@ class TwoNames(FakeBackend):
 
     def _renamed(self, item: Observation) -> Observation:
         return replace(item, id=f"{item.id}#{next(self.numbers)}")
+
+
+class Hasty(Allocator):
+    """Takes what it has decided for done, also when it could not be written."""
+
+    has_stumbled = False
+
+    def _cycle(self, lead: Any, effective: EffectivePolicy, now_ms: int) -> CycleReport:
+        try:
+            return super()._cycle(lead, effective, now_ms)
+        except Retry:
+            lead.decided_for = self._question(lead, effective)
+            raise
+
+    def _apply(self, lead: Any, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[str], list[str]]:
+        if plan.steps and not self.has_stumbled:
+            self.has_stumbled = True
+            raise Retry("DURE-8020", "the database could not commit")
+        return super()._apply(lead, effective, plan, now_ms)
 
 
 def no_change(patch: Patch) -> None:
@@ -280,6 +302,9 @@ MUTANTS = {
     ),
     "watermark lies": Mutant(no_change, "ledger has|slice of|DURE-", Parts(WatermarkLies, findings_max=1)),
     "observations under new names": Mutant(no_change, "DURE-6012|rest", Parts(TwoNames, findings_max=1)),
+    "what failed is not done again": Mutant(
+        no_change, "could start", Parts(allocator=Hasty, rates=Rates().scaled(0), patience_ms=60_000, findings_max=1)
+    ),
     "over-commit": Mutant(over_commit, "its live attempts hold"),
     "decides on twice the GPUs": Mutant(decide_on_twice_the_gpus, "does not come to rest|bound of steps|replayed"),
     "decides never the same": Mutant(decide_never_the_same, "replayed makes another plan|could start"),

@@ -39,7 +39,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a world begins with. Jobs come during ``busy_ms``."""
+    """What a world begins with. Jobs come during ``busy_ms``; a short lease is often taken over, a long one kept."""
 
     seed: int
     sites: tuple[Site, ...]
@@ -48,6 +48,7 @@ class Scenario:
     jobs: int
     busy_ms: int
     trouble_percent: int
+    lease_ms: int
 
     @property
     def flavors(self) -> tuple[str, ...]:
@@ -72,7 +73,8 @@ def draw(seed: int, jobs: int) -> Scenario:
     classes = CLASSES[: rng.randint(2, 3)]
     tenants = tuple(tenant(rng, number, classes) for number in range(rng.randint(2, 5)))
     busy_ms = jobs * rng.randint(40, 100) * 1_000
-    return Scenario(seed, sites, classes, tenants, jobs, busy_ms, rng.choice((0, 50, 100, 100, 200)))
+    trouble_percent, lease_ms = rng.choice((0, 50, 100, 100, 200)), rng.choice((15_000, 15_000, 60_000))
+    return Scenario(seed, sites, classes, tenants, jobs, busy_ms, trouble_percent, lease_ms)
 
 
 def tenant(rng: Random, number: int, classes: Sequence[str]) -> Tenant:

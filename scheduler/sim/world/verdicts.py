@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 
 from scheduler.core.accounting import books
-from scheduler.core.allocator.cycle import decide
 from scheduler.core.allocator.plan import Plan
 from scheduler.core.lifecycle import AttemptState, JobState
 from scheduler.core.model import GangRequest, PendingJob, Tier
@@ -20,7 +19,6 @@ from scheduler.core.records import (
     LedgerTxRecord,
     NodeRecord,
 )
-from scheduler.core.state import AllocatorState
 from scheduler.services.actors import Actor
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.invoices import list_invoices, verify
@@ -29,7 +27,6 @@ from scheduler.sim.world import fate, oracle
 from scheduler.sim.world.backend import Machine, log_size
 from scheduler.sim.world.ground import Ground
 from scheduler.sim.world.people import Memory
-from scheduler.sim.world.replay import all_facts
 
 ALL = 10_000_000
 ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
@@ -78,17 +75,6 @@ def nodes_true(view: Reader, cluster: str, machines: Iterable[Machine]) -> Itera
         # What is registered is never less than what was held when it was reported.
         if known != really or (node and node.registered < machine.registered):
             yield f"node {machine.name} of {cluster} is {really} (healthy, schedulable), known is {known}"
-
-
-def nothing_to_do(view: Reader, at_ms: int) -> Iterator[str]:
-    """A state folded anew from all facts leads to no step: no job is left behind that could start (S5, S15)."""
-    state = AllocatorState()
-    for fact in all_facts(view):
-        state.apply(fact)
-    policy = EffectivePolicies().current(view, at_ms)
-    if policy is not None:
-        for step in decide(state.snapshot(at_ms, policy)).steps:
-            yield f"job {step.job} could start as {step.tier} on {step.cluster} and nobody starts it"
 
 
 def outcomes(view: Reader, ground: Ground) -> Iterator[str]:

@@ -37,6 +37,7 @@ from scheduler.sim.world.scenario import MINUTE_MS, START_MS, Scenario, Site, dr
 from scheduler.sim.world.shelves import MemoryLogs, MemoryPackages
 from scheduler.sim.world.stage import Process, Stage, Trace
 from scheduler.sim.world.watched import Commit, WatchedStore
+from scheduler.sim.world.watchman import LOOK_EVERY_MS, Watchman
 from scheduler.store.memory import MemoryStore
 
 STEPS_MAX = 200_000
@@ -50,6 +51,7 @@ CYCLES_REPLAYED_MAX = 25
 CHECKED_EVERY = 2
 """Of the replayed cycles, one in so many is held against every property of the allocator."""
 JOBS_DEFAULT = 40
+CODE_VERSION = "world"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Parts:
     settler: type[Settler] = Settler
     rates: Rates = field(default_factory=Rates)
     dice: type[Dice] = Dice
+    patience_ms: int = 6 * MINUTE_MS
+    """So long a job that could start may be let wait while allocators die, stand still and lose their lease."""
     findings_max: int = 20
     """So many findings end the run."""
 
@@ -78,6 +82,7 @@ class World:
         self.logs = MemoryLogs()
         self.inner = MemoryStore()
         self.news = 0
+        self.watchman = Watchman(self.inner.read, self.stage.found, parts.patience_ms)
         self.store = WatchedStore(self.inner, self.dice, self.stage.pause_point, self._committed)
         packages = MemoryPackages()
         self.people = People(scenario, self.store, packages, self.agenda, self.stage.acting, self.stage.found)
@@ -123,15 +128,22 @@ class World:
         self.people.plan()
         for process in self.processes:
             process.fire()
+        self._watch()
 
     def _rest(self) -> None:
         """Come to rest; then nobody is left behind, everybody who waits knows why, and every node is known as it is."""
         self._come_to_rest("after the busy time")
         with self.inner.read() as view:
             self._judge(verdicts.explained(view))
-            self._judge(verdicts.nothing_to_do(view, self.agenda.now_ms))
             for name, backend in self.backends.items():
                 self._judge(verdicts.nodes_true(view, name, backend.machines.values()))
+
+        for job in self.watchman.startable(self.agenda.now_ms):
+            self.stage.found(f"job {job} could start in a world at rest and nobody starts it")
+
+    def _watch(self) -> None:
+        self.watchman.look(self.agenda.now_ms)
+        self.agenda.at(self.agenda.now_ms + LOOK_EVERY_MS, self._watch)
 
     def _finish(self) -> None:
         """Cancel what still waits, close the books, and come to rest once more."""
@@ -248,6 +260,7 @@ class World:
     def _committed(self, commit: Commit) -> None:
         if commit.is_news:
             self.news += 1
+        self.watchman.committed(commit.facts)
         for fact in commit.facts:
             self.stage.say(canonical([fact.seq, fact.kind, fact.body]))
         names = ", ".join(f"{len(rows)} {kind.__name__}" for kind, rows in commit.written.items())
@@ -262,13 +275,15 @@ class World:
 
     def _allocator(self, name: str, parts: Parts) -> Process[Allocator]:
         def build(holder: str) -> Allocator:
-            return parts.allocator(self.store, EffectivePolicies(), holder, "world")
+            return parts.allocator(
+                self.store, EffectivePolicies(), holder, CODE_VERSION, lease_ms=self.scenario.lease_ms
+            )
 
         return Process(self.stage, name, build, lambda part, now_ms: part.step(now_ms), (1_000, 8_000))
 
     def _settler(self, name: str, parts: Parts) -> Process[Settler]:
         def build(holder: str) -> Settler:
-            return parts.settler(self.store, EffectivePolicies(), holder, Party("dure"))
+            return parts.settler(self.store, EffectivePolicies(), holder, Party("dure"), self.scenario.lease_ms)
 
         return Process(self.stage, name, build, lambda part, now_ms: part.step(now_ms), (5_000, 40_000))
 

@@ -67,3 +67,4 @@ def test_hosts(host: str, hosts: tuple[str, ...], loopback: bool, allowed: set[s
     settings = Settings(host=host, hosts=hosts)
     assert settings.is_loopback is loopback
     assert settings.allowed_hosts == allowed
+    assert settings.metrics_open is (loopback and not hosts)

@@ -10,13 +10,16 @@ import pytest
 
 from scheduler.config import Settings
 from scheduler.core.errors import Fatal
+from scheduler.core.model import Node
 from scheduler.main.embedded import (
     FirstPolicy,
     check_policy,
-    chosen_nodes,
+    chosen_gpus,
     default_policy,
+    local_nodes,
     locked,
     next_commands,
+    run_up,
 )
 from scheduler.main.serving import listen, url_of
 from scheduler.services.policies import FileRefused
@@ -31,38 +34,53 @@ def test_one_process_a_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_nodes_are_those_asked_for_then_those_of_the_last_start(tmp_path: Path) -> None:
-    asked = Settings(data=tmp_path, gpus=("h100-80g=2x4", "a100-80g=8"))
-    nodes = chosen_nodes(asked)
-    assert [(node.cluster, node.name, node.gpus) for node in nodes] == [
+def nodes(*gpus: str) -> tuple[Node, ...]:
+    """Nodes of the local cluster."""
+    return local_nodes(Settings(), gpus)
+
+
+def test_gpus_are_those_asked_for_then_those_of_the_last_start(tmp_path: Path) -> None:
+    assert chosen_gpus(Settings(data=tmp_path, gpus=("a=1", "b=2"))) == ("a=1", "b=2")
+    (tmp_path / "gpus.json").write_text('["c=3"]', encoding="utf-8")
+    assert chosen_gpus(Settings(data=tmp_path)) == ("c=3",)
+    assert chosen_gpus(Settings(data=tmp_path, gpus=("d=4",))) == ("d=4",)
+
+
+def test_nodes() -> None:
+    found = nodes("h100-80g=2x4", "a100-80g=8")
+    assert [(node.cluster, node.name, node.gpus) for node in found] == [
         ("local", "h100-80g-0", 4),
         ("local", "h100-80g-1", 4),
         ("local", "a100-80g-0", 8),
     ]
-    assert chosen_nodes(Settings(data=tmp_path)) == nodes
-    other = chosen_nodes(Settings(data=tmp_path, gpus=("h100-80g=1",)))
-    assert chosen_nodes(Settings(data=tmp_path)) == other != nodes
 
 
 @pytest.mark.parametrize("spec", ["h100", "h100=0", "h100=1x", "=4"])
-def test_gpus_that_are_none(tmp_path: Path, spec: str) -> None:
+def test_gpus_that_are_none(spec: str) -> None:
     with pytest.raises(Fatal) as found:
-        chosen_nodes(Settings(data=tmp_path, gpus=(spec,)))
+        nodes(spec)
     assert found.value.code == "DURE-1054"
-    assert not (tmp_path / "gpus.json").exists()
 
 
-def test_the_default_policy_fits_any_nodes(tmp_path: Path) -> None:
-    check_policy(default_policy(), chosen_nodes(Settings(data=tmp_path, gpus=("a100-80g=1",))))
+def test_the_default_policy_fits_any_nodes() -> None:
+    check_policy(default_policy(), nodes("a100-80g=1"))
 
 
-def test_a_policy_that_guarantees_more_than_there_is_stops_the_start(tmp_path: Path) -> None:
+def test_a_policy_that_guarantees_more_than_there_is_stops_the_start() -> None:
     text = default_policy().text.replace("university: {weight: 40", "university: {weight: 40, guarantee: {h100-80g: 3}")
     first = FirstPolicy(text, "mine.yaml", chosen=True)
-    check_policy(first, chosen_nodes(Settings(data=tmp_path, gpus=("h100-80g=3",))))
+    check_policy(first, nodes("h100-80g=3"))
     with pytest.raises(FileRefused) as found:
-        check_policy(first, chosen_nodes(Settings(data=tmp_path, gpus=("h100-80g=2",))))
+        check_policy(first, nodes("h100-80g=2"))
     assert found.value.findings[0].where.startswith("mine.yaml:")
+
+
+def test_a_start_that_fails_changes_nothing(tmp_path: Path) -> None:
+    broken = FirstPolicy("kind: Policy\n", "mine.yaml", chosen=True)
+    data = tmp_path / "data"
+    with pytest.raises(FileRefused):
+        run_up(Settings(data=data, gpus=("h100-80g=1",), port=0), broken, True, print)
+    assert sorted(path.name for path in data.iterdir()) == ["dure.lock"]
 
 
 def test_a_port_in_use_is_told_in_a_sentence() -> None:

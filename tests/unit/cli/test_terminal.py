@@ -1,0 +1,113 @@
+"""On a real terminal (a pty): questions, colours, hidden input; and none of them elsewhere."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.source import ROOT
+from tests.unit.cli.conftest import Dure
+from tests.unit.cli.server import Api
+
+SECONDS_MAX = 60
+SUBMIT = ("submit", "--gpus", "h100:1", "--hold", "--name", "asked", "--", "true")
+
+
+class Terminal:
+    """One call of the command line on a terminal of 80 columns."""
+
+    def __init__(self, config: Path, args: Sequence[str], env: dict[str, str]) -> None:
+        self._own, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        values = {**os.environ, "DURE_CONFIG_DIR": str(config), "TERM": "xterm-256color", **env}
+        command = [sys.executable, "-m", "scheduler.cli", *args]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=values, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        self.shown = ""
+
+    def read_until(self, text: str) -> None:
+        """Read until the text was shown."""
+        deadline = time.monotonic() + SECONDS_MAX
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            assert self._more(), self.shown
+
+    def _more(self) -> bool:
+        ready, _, _ = select.select([self._own], [], [], 1.0)
+        try:
+            self.shown += os.read(self._own, 65_536).decode() if ready else ""
+        except OSError:  # the program has ended and closed the terminal
+            return False
+        return True
+
+    def type(self, text: str) -> None:
+        """What a user types."""
+        os.write(self._own, text.encode())
+
+    def end(self) -> int:
+        """Read the rest and return the exit code."""
+        while self._more() and self._process.poll() is None:
+            pass
+        while self._more() and select.select([self._own], [], [], 0)[0]:
+            pass
+        os.close(self._own)
+        return self._process.wait(SECONDS_MAX)
+
+
+def on_terminal(config: Path, *args: str, env: dict[str, str] | None = None) -> Terminal:
+    return Terminal(config, args, env or {})
+
+
+@pytest.mark.parametrize(("answer", "code"), [("\n", 0), ("y\n", 0), ("n\n", 130), ("\x04", 130), ("\x03", 130)])
+def test_submit_asks_first(admin: Dure, project: str, config_folder: Path, answer: str, code: int) -> None:
+    terminal = on_terminal(config_folder, *SUBMIT)
+    terminal.read_until("Submit? [Y/n] ")
+    assert "Plan  asked" in terminal.shown
+    terminal.type(answer)
+    assert terminal.end() == code
+    assert "Traceback" not in terminal.shown
+    assert len(admin("queue", "--project", project, "-o", "id").succeeds().out.split()) == (code == 0)
+
+
+def test_yes_asks_nothing_and_no_input_refuses(admin: Dure, project: str, config_folder: Path) -> None:
+    terminal = on_terminal(config_folder, "submit", "--yes", *SUBMIT[1:])
+    assert terminal.end() == 0
+    assert "[Y/n]" not in terminal.shown
+    terminal = on_terminal(config_folder, "--no-input", *SUBMIT)
+    assert terminal.end() == 2
+    assert "DURE-1007" in terminal.shown
+
+
+def test_a_token_that_is_typed_is_not_shown(dure: Dure, api: Api, config_folder: Path) -> None:
+    terminal = on_terminal(config_folder, "--server", api.url, "login")
+    terminal.read_until("Token (not shown): ")
+    terminal.type(f"{api.admin_token}\n")
+    assert terminal.end() == 0
+    assert "as admin" in terminal.shown
+    assert api.admin_token not in terminal.shown
+
+
+COLOURS = {
+    "a terminal": ({}, True),
+    "NO_COLOR": ({"NO_COLOR": "1"}, False),
+    "a dumb terminal": ({"TERM": "dumb"}, False),
+}
+
+
+@pytest.mark.parametrize(("env", "coloured"), COLOURS.values(), ids=COLOURS.keys())
+def test_colours(config_folder: Path, env: dict[str, str], *, coloured: bool) -> None:
+    for args in (("why",), ("explain",)):
+        terminal = on_terminal(config_folder, *args, env=env)
+        terminal.end()
+        assert ("\x1b[" in terminal.shown) is coloured, terminal.shown
