@@ -43,7 +43,7 @@ def from_json(kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)
     supertype = getattr(kind, "__supertype__", kind)
-    if supertype is int and isinstance(value, bool) or not isinstance(value, supertype):
+    if (supertype is int and isinstance(value, bool)) or not isinstance(value, supertype):
         raise ValueError(f"expected {supertype.__name__}, found {value!r}")
     return value
 

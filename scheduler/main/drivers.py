@@ -15,7 +15,9 @@ LOG = logging.getLogger("dure.loops")
 
 BACKOFF_MAX_SECONDS = 10.0
 GATHER_SECONDS = 0.02
-"""After a wake-up: what else is written in this time is decided in the same step."""
+GATHER_MAX_SECONDS = 1.0
+"""After a wake-up: what else is written in this time is decided in the same step. It is at least as long as the last
+step was, so that a busy loop leaves half of a processor to those who wake it."""
 
 
 class WallClock:
@@ -77,8 +79,11 @@ class Driver:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if self._woken.wait(self._once()):
-                self._stopping.wait(GATHER_SECONDS)
+            began = time.monotonic()
+            pause_seconds = self._once()
+            took_seconds = time.monotonic() - began
+            if self._woken.wait(pause_seconds):
+                self._stopping.wait(min(GATHER_MAX_SECONDS, max(GATHER_SECONDS, took_seconds)))
                 self._woken.clear()
 
     def _once(self) -> float:

@@ -19,7 +19,7 @@ from scheduler.core.lifecycle import StopReason
 from scheduler.core.model import Rank
 from tests.support.processes import kill_attempt, left_of, record_of, wait_for
 
-SECONDS_MAX = 90.0
+SECONDS_MAX = 150.0
 
 
 def assignment(job: str, run: str, gpus: Iterable[int] = (1,), **changes: object) -> Assignment:

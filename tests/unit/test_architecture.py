@@ -59,6 +59,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "httpx": frozenset({"scheduler.client", "scheduler.meter", "operators.local"}),
     "jinja2": frozenset({"scheduler.web"}),
     "kubernetes": frozenset({"operators.kubernetes"}),
+    "pathspec": frozenset({"scheduler.client"}),
     "prometheus_client": frozenset({"scheduler.meter", "scheduler.main", "operators.metrics"}),
     "psutil": frozenset({"operators.local"}),
     "psycopg": frozenset({"scheduler.store"}),

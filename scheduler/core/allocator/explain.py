@@ -20,6 +20,9 @@ SUGGESTED_JOBS_MAX = 3
 """At most so many own jobs are named whose end would help."""
 
 
+FEWER_NODES = "fewer nodes: --nodes "
+
+
 @dataclass(frozen=True, slots=True)
 class JobFacts:
     """What ``explain`` knows of a job. own_live: the same user's attempts that hold GPUs.
@@ -64,9 +67,21 @@ def explain(job: JobFacts, blockers: Sequence[Blocker], at_ms: int) -> Explanati
         blockers = [_held(job)]
     elif job.state is not JobState.QUEUED:
         return Explanation(job.state, _not_waiting(job))
-    reasons = tuple(_explained(job, blocker, at_ms) for blocker in blockers)
-    would_help = tuple(dict.fromkeys(remedy for reason in reasons for remedy in reason.remedies))
-    return Explanation(job.state, _summary(job, reasons), reasons, would_help)
+    reasons = tuple(_sentence(_explained(job, blocker, at_ms)) for blocker in blockers)
+    return Explanation(job.state, _summary(job, reasons), reasons, _would_help(reasons))
+
+
+def _would_help(reasons: Sequence[Explained]) -> tuple[str, ...]:
+    """Every remedy once; of several smaller gangs only the smallest, which satisfies all."""
+    remedies = list(dict.fromkeys(remedy for reason in reasons for remedy in reason.remedies))
+    fewer = sorted(
+        (remedy for remedy in remedies if remedy.startswith(FEWER_NODES)), key=lambda text: (len(text), text)
+    )
+    return tuple(remedy for remedy in remedies if remedy not in fewer[1:])
+
+
+def _sentence(reason: Explained) -> Explained:
+    return replace(reason, sentence=reason.sentence[0].upper() + reason.sentence[1:])
 
 
 def _summary(job: JobFacts, reasons: Sequence[Explained]) -> str:
@@ -136,8 +151,8 @@ def _share_busy(job: JobFacts, blocker: Blocker) -> Explained:
         remedies.append("--tier guaranteed,borrow: start on GPUs that others do not use now")
     if blocker.actor is Actor.ADMIN:
         sentence = (
-            f"guaranteed: neither {_name(job, blocker.tree_node)} nor anything above it has a guarantee of "
-            f"{blocker.flavor}; this gang needs {_count(blocker.need)}."
+            f"guaranteed: neither your project nor its organisation or class has a guarantee of {blocker.flavor}; "
+            f"this gang needs {_count(blocker.need)}."
         )
         return Explained(blocker, sentence, (*remedies, "ask an administrator for a guarantee"))
     sentence = (
@@ -174,10 +189,10 @@ def _cap_reached(job: JobFacts, blocker: Blocker) -> Explained:
 
 
 def _no_capacity(job: JobFacts, blocker: Blocker) -> Explained:
-    sentence = (
-        f"{_gpus(blocker.have, blocker)} of {_count(blocker.limit)} are free in the cluster that has the most; "
-        f"this gang needs {_count(blocker.need)} in one cluster."
-    )
+    free = f"at most {_gpus(blocker.have, blocker)} are free in one cluster"
+    if blocker.have == 0:
+        free = f"no {blocker.flavor} GPU is free"
+    sentence = f"{free}, of {_count(blocker.limit)} in all; this gang needs {_count(blocker.need)}."
     fitting = blocker.have // (job.request.gpus_per_node * MILLI_PER_GPU)
     remedies = [_fewer_nodes(fitting)] if 0 < fitting < job.request.nodes else []
     return Explained(blocker, sentence, (*remedies, *_cancel(job, blocker)))
@@ -185,8 +200,8 @@ def _no_capacity(job: JobFacts, blocker: Blocker) -> Explained:
 
 def _no_gang_fit(job: JobFacts, blocker: Blocker) -> Explained:
     sentence = (
-        f"enough {blocker.flavor} GPUs are free, but spread: {blocker.have} workers of {job.request.gpus_per_node} "
-        f"fit in one cluster, {blocker.need} are needed."
+        f"enough {blocker.flavor} GPUs are free, but spread: of {blocker.need} workers with "
+        f"{job.request.gpus_per_node} GPUs each {blocker.have} would fit in one cluster."
     )
     remedies = [_fewer_nodes(blocker.have)] if blocker.have else []
     if job.request.gpus_per_node > 1:
@@ -226,9 +241,9 @@ def _unavailable(job: JobFacts, blocker: Blocker) -> Explained:
         case Reason.CLUSTER_STARTING:
             return Explained(blocker, "no cluster has reported its nodes yet.", ("wait until a cluster has connected",))
         case Reason.HELD_BY_USER:
-            return Explained(blocker, "it is held by its owner's side.", (f"release {job.job}",))
+            return Explained(blocker, "it is held; who may cancel it may also release it.", (f"release {job.job}",))
         case Reason.HELD_BY_ADMIN:
-            return Explained(blocker, "it is held by an administrator.", ("ask the administrator to release it",))
+            return Explained(blocker, "an administrator holds it.", ("ask the administrator to release it",))
         case reason:
             return Explained(blocker, f"{reason}: needs {blocker.need}, has {blocker.have}, limit {blocker.limit}.")
 
@@ -248,11 +263,11 @@ def _cancel(job: JobFacts, blocker: Blocker, tier: Tier | None = None) -> Iterab
         and attempt.request.milli_gpus >= missing
         and (tier is None or attempt.tier is tier)
     )
-    return [f"cancel your job {name} ({gpus} GPUs)" for gpus, name in able[:SUGGESTED_JOBS_MAX]]
+    return [f"cancel your job {name} ({gpus} GPU{'s' if gpus > 1 else ''})" for gpus, name in able[:SUGGESTED_JOBS_MAX]]
 
 
 def _fewer_nodes(nodes: int) -> str:
-    return f"fewer nodes: --nodes {nodes}"
+    return f"{FEWER_NODES}{nodes}"
 
 
 def _name(job: JobFacts, path: str) -> str:
@@ -275,7 +290,7 @@ def _gang(request: GangRequest) -> str:
 
 
 def _gpus(milli_gpus: int, blocker: Blocker) -> str:
-    return f"{_count(milli_gpus)} {blocker.flavor} GPUs"
+    return f"{_count(milli_gpus)} {blocker.flavor} GPU{'' if milli_gpus == MILLI_PER_GPU else 's'}"
 
 
 def _count(milli_gpus: int) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from scheduler.core.accounting import books
-from scheduler.core.allocator.plan import Plan
 from scheduler.core.lifecycle import AttemptState, JobState
-from scheduler.core.model import GangRequest, PendingJob, Tier
 from scheduler.core.records import (
     AttemptRecord,
     CycleRecord,
@@ -19,10 +16,15 @@ from scheduler.core.records import (
     LedgerTxRecord,
     NodeRecord,
 )
+from scheduler.core.units import MS_PER_HOUR
 from scheduler.services.actors import Actor
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.invoices import list_invoices, verify
+from scheduler.services.job_views import JobFilter, job_events, list_jobs
 from scheduler.services.ports import LogStore, Reader, Where
+from scheduler.services.quota import quota
+from scheduler.services.usage_views import UsageScope, gpus, usage
+from scheduler.services.why import reasons, why
 from scheduler.sim.world import fate, oracle
 from scheduler.sim.world.backend import Machine, log_size
 from scheduler.sim.world.ground import Ground
@@ -53,17 +55,12 @@ def at_rest(view: Reader) -> Iterator[str]:
         yield f"node {node.name} has {node.held} GPUs held in a world at rest"
 
 
-def explained(view: Reader) -> Iterator[str]:
+def explained(view: Reader, admin: Actor, at_ms: int) -> Iterator[str]:
     """Every job that waits has its reasons in the newest recorded cycle."""
-    newest = view.select(CycleRecord, order=("-number",), limit=1)
-    plan = Plan.from_json(json.loads(newest[0].plan_json)) if newest else Plan()
     for job in view.select(JobRecord, Where("state", "=", JobState.QUEUED), limit=ALL):
-        tiers = tuple(Tier(tier) for tier in job.tiers.split(","))
-        request = GangRequest(job.flavor, job.nodes, job.gpus_per_node, tiers, job.time_limit_ms)
-        leaf = f"/{job.class_name}/{job.org}/{job.project}/{job.user}"
-        pending = PendingJob(job.id, leaf, request, job.submitted_seq, job.submitted_at_ms, job.attempt + 1)
-        if not plan.reasons(pending):
-            yield f"job {job.id} waits and no reason is recorded"
+        told = why(view, admin, job.id, at_ms)
+        if not told.blockers or not all(blocker.sentence for blocker in told.blockers):
+            yield f"job {job.id} waits and its owner is told {told.blockers}"
 
 
 def nodes_true(view: Reader, cluster: str, machines: Iterable[Machine]) -> Iterator[str]:
@@ -103,12 +100,7 @@ def ledger_sound(view: Reader) -> Iterator[str]:
 
 def usage_true(view: Reader, ground: Ground, admitted: dict[tuple[str, int], int]) -> Iterator[str]:
     """Usage in the ledger is the usage that really was, to the millisecond."""
-    booked: oracle.Usage = {}
-    for entry in view.select(LedgerEntryRecord, limit=ALL):
-        account, _, owner = entry.account.partition(":")
-        unit, _, flavor = entry.unit.partition(":")
-        if unit == "milli_gpu_ms" and account in ("used", "billed"):
-            booked.setdefault((owner, flavor), [0, 0])[account == "billed"] += entry.amount
+    booked = _booked(view)
     really = oracle.truth(ground, admitted)
     for owner, flavor in sorted(booked.keys() | really.keys()):
         found, was = booked.get((owner, flavor), [0, 0]), really.get((owner, flavor), [0, 0])
@@ -126,6 +118,32 @@ def invoices_verify(view: Reader, policies: EffectivePolicies, auditor: Actor) -
         for check in verdict.checks:
             if not check.ok:
                 yield f"invoice {invoice.number}, {check.name}: {check.detail}"
+
+
+def told_true(view: Reader, policies: EffectivePolicies, admin: Actor, at_ms: int) -> Iterator[str]:
+    """What people read says what the records say: every job with its history, GPUs, quota, usage."""
+    rows = view.select(JobRecord, limit=ALL)
+    listed = list_jobs(view, admin, JobFilter(ended=True), reasons(view), 0, ALL, at_ms)
+    if {item.id for item in listed.items} != {row.id for row in rows} or listed.next:
+        yield f"{len(rows)} jobs are kept and {len(listed.items)} listed"
+    for job in rows:
+        events = [event.event for event in job_events(view, job)]
+        if events[0] != "Queued" or (job.state in ENDED and str(job.state) not in events):
+            yield f"the history of job {job.id}, which is {job.state}, reads {events}"
+    held = sum(node.held for node in view.select(NodeRecord, limit=ALL))
+    if sum(line.held for line in gpus(view)) != held:
+        yield f"{held} GPUs are held and the list of GPUs says otherwise"
+    lines = quota(view, policies, admin, "", "", at_ms)
+    pool = [line.held_guaranteed + line.held_borrow + line.held_scavenge for line in lines if line.level == "pool"]
+    if sum(pool) != 1_000 * held:
+        yield f"{held} GPUs are held and the pool's quota says {pool} milli-GPUs"
+    used: oracle.Usage = {}
+    for line in usage(view, admin, UsageScope(0, at_ms + MS_PER_HOUR), at_ms):
+        sums = used.setdefault((f"{line.org}/{line.project}", line.flavor), [0, 0])
+        sums[0] += line.held_milli_gpu_ms
+        sums[1] += line.billed_milli_gpu_ms
+    if {place: sums for place, sums in used.items() if any(sums)} != _booked(view):
+        yield "the list of usage is not what the ledger has"
 
 
 def logs_whole(ground: Ground, logs: LogStore) -> Iterator[str]:
@@ -158,3 +176,14 @@ def tally(view: Reader) -> dict[str, int]:
     counts["ledger transactions"] = view.count(LedgerTxRecord)
     counts["invoices"] = view.count(InvoiceRecord)
     return counts
+
+
+def _booked(view: Reader) -> oracle.Usage:
+    """Held and billed usage as the ledger has it."""
+    booked: oracle.Usage = {}
+    for entry in view.select(LedgerEntryRecord, limit=ALL):
+        account, _, owner = entry.account.partition(":")
+        unit, _, flavor = entry.unit.partition(":")
+        if unit == "milli_gpu_ms" and account in ("used", "billed"):
+            booked.setdefault((owner, flavor), [0, 0])[account == "billed"] += entry.amount
+    return booked

@@ -18,6 +18,7 @@ from scheduler.core.lifecycle import TERMINAL_JOB_STATES, JobState
 from scheduler.core.records import RECORD_KINDS, CycleRecord, JobRecord, MemberRecord, PeriodRecord
 from scheduler.schema.bodies import MemberRequest
 from scheduler.services import registry
+from scheduler.services.actors import actor_of
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import Where
@@ -52,6 +53,8 @@ CHECKED_EVERY = 2
 """Of the replayed cycles, one in so many is held against every property of the allocator."""
 JOBS_DEFAULT = 40
 CODE_VERSION = "world"
+TOLD_EVERY = 8
+"""One look of the watchman in so many checks what people read, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class World:
         self.auditor = Auditor(self.stage.found)
         self.logs = MemoryLogs()
         self.inner = MemoryStore()
-        self.news = 0
+        self.news = self.looks = 0
         self.watchman = Watchman(self.inner.read, self.stage.found, parts.patience_ms)
         self.store = WatchedStore(self.inner, self.dice, self.stage.pause_point, self._committed)
         packages = MemoryPackages()
@@ -133,8 +136,10 @@ class World:
     def _rest(self) -> None:
         """Come to rest; then nobody is left behind, everybody who waits knows why, and every node is known as it is."""
         self._come_to_rest("after the busy time")
+        admin = self.people.actor(ADMIN)
         with self.inner.read() as view:
-            self._judge(verdicts.explained(view))
+            self._judge(verdicts.explained(view, admin, self.agenda.now_ms))
+            self._judge(verdicts.told_true(view, EffectivePolicies(), admin, self.agenda.now_ms))
             for name, backend in self.backends.items():
                 self._judge(verdicts.nodes_true(view, name, backend.machines.values()))
 
@@ -143,6 +148,11 @@ class World:
 
     def _watch(self) -> None:
         self.watchman.look(self.agenda.now_ms)
+        self.looks += 1
+        if self.looks % TOLD_EVERY == 0:
+            with self.inner.read() as view:
+                admin = actor_of(view, ADMIN)
+                self._judge(verdicts.told_true(view, EffectivePolicies(), admin, self.agenda.now_ms))
         self.agenda.at(self.agenda.now_ms + LOOK_EVERY_MS, self._watch)
 
     def _finish(self) -> None:
@@ -260,12 +270,12 @@ class World:
     def _committed(self, commit: Commit) -> None:
         if commit.is_news:
             self.news += 1
-        self.watchman.committed(commit.facts)
         for fact in commit.facts:
             self.stage.say(canonical([fact.seq, fact.kind, fact.body]))
         names = ", ".join(f"{len(rows)} {kind.__name__}" for kind, rows in commit.written.items())
         self.stage.say(f"commits {names}")
         self.auditor.committed(commit, self.stage.who)
+        self.watchman.committed(commit.facts)
 
     def _backend(self, site: Site, parts: Parts) -> FakeBackend:
         def clock() -> int:

@@ -52,7 +52,7 @@ metadata: {name: test}
 valid_from: 2026-01-01T00:00:00+09:00
 won_per_gpu_hour: {h100-80g: 2900}
 """
-FAST = {f"DURE_{name}_INTERVAL_MS": "20" for name in ("ALLOCATOR", "SETTLER")}
+FAST = {f"DURE_{name}_INTERVAL_MS": "50" for name in ("ALLOCATOR", "SETTLER")}
 CLUSTER = "hand"
 
 

@@ -19,6 +19,12 @@ from tests.unit.cli.conftest import Dure
 from tests.unit.cli.server import Api
 
 SECONDS_MAX = 60
+# Makes the terminal the program's own, so that the keys for interrupt and end of file work.
+ON_TERMINAL = """
+import os, sys
+os.login_tty(os.open(sys.argv[1], os.O_RDWR))
+os.execv(sys.executable, [sys.executable, "-m", "scheduler.cli", *sys.argv[2:]])
+"""
 SUBMIT = ("submit", "--gpus", "h100:1", "--hold", "--name", "asked", "--", "true")
 
 
@@ -29,11 +35,10 @@ class Terminal:
         self._own, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
         values = {**os.environ, "DURE_CONFIG_DIR": str(config), "TERM": "xterm-256color", **env}
-        command = [sys.executable, "-m", "scheduler.cli", *args]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=values, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        )
-        os.close(theirs)
+        command = [sys.executable, "-c", ON_TERMINAL, os.ttyname(theirs), *args]
+        self._process = subprocess.Popen(command, cwd=ROOT, env=values)
+        # The slave stays open here until the end, so that what was shown can still be read after the program's end.
+        self._theirs = theirs
         self.shown = ""
 
     def read_until(self, text: str) -> None:
@@ -41,15 +46,14 @@ class Terminal:
         deadline = time.monotonic() + SECONDS_MAX
         while text not in self.shown:
             assert time.monotonic() < deadline, self.shown
-            assert self._more(), self.shown
+            assert self._more() or self._process.poll() is None, self.shown
 
-    def _more(self) -> bool:
-        ready, _, _ = select.select([self._own], [], [], 1.0)
-        try:
-            self.shown += os.read(self._own, 65_536).decode() if ready else ""
-        except OSError:  # the program has ended and closed the terminal
-            return False
-        return True
+    def _more(self, seconds: float = 0.2) -> bool:
+        """Read what was shown meanwhile; false when that was nothing."""
+        ready, _, _ = select.select([self._own], [], [], seconds)
+        if ready:
+            self.shown += os.read(self._own, 65_536).decode()
+        return bool(ready)
 
     def type(self, text: str) -> None:
         """What a user types."""
@@ -57,12 +61,15 @@ class Terminal:
 
     def end(self) -> int:
         """Read the rest and return the exit code."""
-        while self._more() and self._process.poll() is None:
-            pass
-        while self._more() and select.select([self._own], [], [], 0)[0]:
+        deadline = time.monotonic() + SECONDS_MAX
+        while self._process.poll() is None and time.monotonic() < deadline:
+            self._more()
+        self._process.kill()
+        while self._more(0):
             pass
         os.close(self._own)
-        return self._process.wait(SECONDS_MAX)
+        os.close(self._theirs)
+        return self._process.wait()
 
 
 def on_terminal(config: Path, *args: str, env: dict[str, str] | None = None) -> Terminal:
