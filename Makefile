@@ -9,6 +9,9 @@ STAMP := .venv/installed.stamp
 # An environment knows its own place; one that was copied or moved with the checkout is made anew.
 MOVED := $(if $(subst x$(CURDIR),,x$(shell cat $(STAMP) 2>/dev/null)),moved)
 
+# Compiled modules are kept: without them every start of a program compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .NOTPARALLEL:
 .PHONY: moved help install servers test suites demo bench prove lint format lock clean
 

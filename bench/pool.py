@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import TypeVar
 
 from scheduler.core.allocator.plan import Plan
 from scheduler.core.effective import ClassPrice, EffectivePolicy, Limits, TierRule
@@ -17,6 +18,7 @@ CLASSES, ORGS, PROJECTS, USERS = 5, 20, 5, 2
 QUEUES = CLASSES * ORGS * PROJECTS
 NODES = {"h100": 100, "a100": 25}
 START_MS = 1_800_000_000_000
+T = TypeVar("T")
 G, B, S = Tier.GUARANTEED, Tier.BORROW, Tier.SCAVENGE
 SHAPES = {(1, 1): 50, (1, 2): 12, (1, 4): 12, (1, 8): 14, (2, 4): 2, (2, 8): 5, (4, 8): 4, (8, 8): 1}
 TIERS = {(G, B): 68, (G,): 10, (B,): 5, (G, B, S): 10, (S,): 5, (B, G): 2}
@@ -65,7 +67,7 @@ class Pool:
         self.policy = effective_policy()
         self.at_ms = START_MS
         self._rng = random.Random(seed)  # noqa: S311 - repeatable draws, no secret
-        self._leaves = list(_leaves())
+        self.leaves = list(_leaves())
         self._jobs = 0
         for flavor, count in NODES.items():
             for number in range(count):
@@ -79,7 +81,7 @@ class Pool:
     def submit(self, count: int) -> None:
         """Queue that many jobs, spread evenly over the leaves."""
         for _ in range(count):
-            leaf = self._leaves[self._jobs % len(self._leaves)]
+            leaf = self.leaves[self._jobs % len(self.leaves)]
             (nodes, gpus), tiers = self._draw(SHAPES), self._draw(TIERS)
             flavor = "a100" if self._rng.random() < 0.2 and nodes < 4 else "h100"
             self.put(JobSubmitted(f"j{self._jobs:07}", leaf, GangRequest(flavor, nodes, gpus, tiers, 43_200_000)))
@@ -96,7 +98,7 @@ class Pool:
             self.put(AttemptStopping(attempt.job, attempt.attempt, StopReason.FINISH))
             self.put(AttemptGone(attempt.job, attempt.attempt, JobState.SUCCEEDED))
 
-    def _draw(self, odds: dict) -> tuple:
+    def _draw(self, odds: dict[T, int]) -> T:
         return self._rng.choices(list(odds), weights=list(odds.values()))[0]
 
 

@@ -21,8 +21,24 @@ HEAD = """# The command line
 Every command of `dure`, as `dure COMMAND --help` shows it. This page is made from the commands themselves
 (`python -m scheduler.cli.reference`); a test fails when it is out of date.
 
-Data goes to standard output, everything for people to standard error. `-o` gives the shape of the data. Options come
-before `DURE_` variables, those before the nearest `dure.yaml`, that before the context, that before the default.
+Data goes to standard output, everything for people to standard error. `-o` gives the shape of the data: `json` and
+`yaml` are the API's answer unchanged, `jsonl` has one item a line, `csv` the items' fields, `id` and `name` one word a
+line. Without a terminal there are no colours, no questions and no cut columns.
+
+## Settings
+
+A setting comes from the first of these that has it; `dure config show --origin` tells which.
+
+| place | what it may hold |
+|---|---|
+| options | `--server`, `--context`, `--project`, `--org` |
+| variables | `DURE_SERVER`, `DURE_CONTEXT`, `DURE_PROJECT`, `DURE_ORG`, `DURE_TOKEN` |
+| `dure.yaml` in this folder or one above it | `context`, `server` (one that you have used before), `org`, `project` |
+| the context in use, in `config.yaml` | `server`, `org`, `project` |
+
+`config.yaml` and `credentials.json` lie in `~/.config/dure`, or where `DURE_CONFIG_DIR` says. A token is sent to the
+server it was stored for and to no other; a `credentials.json` that others can read is refused. `NO_COLOR` turns
+colours off.
 
 ## Exit codes
 

@@ -31,7 +31,6 @@ from scheduler.core.facts import (
     NodeSeen,
     PolicyApplied,
     RegistryChanged,
-    encode,
 )
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, AttemptState, IllegalStep, JobState, step_attempt, step_job
 from scheduler.core.model import Flavor, LiveAttempt, Node, PendingJob
@@ -84,7 +83,7 @@ class AllocatorState:
         except IllegalStep as error:
             raise InvariantBroken(f"fact {fact.seq}: {error}") from error
         self.fact_seq = fact.seq
-        self.chain_hex = sha256_hex(self.chain_hex + canonical([fact.seq, fact.at_ms, fact.kind, encode(fact.body)]))
+        self.chain_hex = sha256_hex(self.chain_hex + canonical([fact.seq, fact.at_ms, fact.kind, fact.body]))
 
     def snapshot(self, at_ms: int, effective: EffectivePolicy) -> Snapshot:
         """The picture at an instant under a policy: live attempts count as usage up to it."""
@@ -144,10 +143,10 @@ class AllocatorState:
             case JobSubmitted() as body:
                 self._submit(body, fact)
             case JobHeld(job, by):
-                self._step(job, JobState.HELD)
+                self._step(job, JobState.HELD, since=JobState.QUEUED)
                 self._held[job] = HeldJob(self._leave(job), by)
             case JobReleased(job):
-                self._step(job, JobState.QUEUED)
+                self._step(job, JobState.QUEUED, since=JobState.HELD)
                 self._queue(self._held.pop(job).job)
             case AttemptAdmitted() as body:
                 self._admit(body, fact.at_ms)
@@ -226,8 +225,11 @@ class AllocatorState:
                 return state
         raise InvariantBroken(f"job {job} is known and has not ended")
 
-    def _step(self, job: str, to: JobState) -> None:
-        step_job(self._job_state(job), to)
+    def _step(self, job: str, to: JobState, *, since: JobState | None = None) -> None:
+        """Check a job's step; ``since``: the only state that this kind of fact starts from."""
+        current = self._job_state(job)
+        invariant(since is None or current is since, f"job {job} is {since}, not {current}")
+        step_job(current, to)
 
     def _live(self, job: str, attempt: int) -> LiveAttempt:
         active = self._active.get(job)

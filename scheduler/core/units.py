@@ -29,8 +29,8 @@ MICRO_PER_WON = 1_000_000
 MILLI_GPU_MS_PER_GPU_SECOND = MILLI_PER_GPU * MS_PER_SECOND
 MILLI_GPU_MS_PER_GPU_HOUR = MILLI_PER_GPU * MS_PER_HOUR
 
-_DECIMAL = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,12})(?:\.(?P<part>\d{1,6}))?\Z")
-_DURATION = re.compile(r"(?P<count>\d{1,9})(?P<unit>ms|s|m|h|d)\Z")
+_DECIMAL = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,12})(?:\.(?P<part>\d{1,6}))?\Z", re.ASCII)
+_DURATION = re.compile(r"(?P<count>\d{1,9})(?P<unit>ms|s|m|h|d)\Z", re.ASCII)
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": MS_PER_HOUR, "d": 24 * MS_PER_HOUR}
 
 

@@ -27,6 +27,8 @@ def _not_reserved(name: str) -> str:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$|^[a-z]$", max_length=40)]
 """Names of organisations, projects, users, clusters: DNS-1035 labels of at most 40 characters."""
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._@:-]{0,62}$")]
+"""Names of users and machine accounts, such as ``trainer.hanbit-ai`` or ``operator:local``."""
 JobId = Annotated[str, StringConstraints(pattern=r"^[a-z2-7]{4,12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ShellText = Annotated[str, StringConstraints(max_length=65_536), AfterValidator(_no_nul)]

@@ -17,6 +17,7 @@ from scheduler.schema.body_base import (
     Sha256,
     ShellText,
     TierName,
+    UserName,
 )
 
 
@@ -169,7 +170,7 @@ class GpuLine(Body):
 class TokenRequest(Sent):
     """A new token for oneself, or by an admin for another user or an operator."""
 
-    user: str = ""
+    user: UserName | Literal[""] = ""
     note: Annotated[str, StringConstraints(max_length=200)] = ""
     expires_seconds: Annotated[int, Field(ge=60, le=366 * 86_400)] | None = None
 

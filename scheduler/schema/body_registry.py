@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from scheduler.schema.body_base import Answer, Body, Name, RoleName, Sent
+from scheduler.schema.body_base import Answer, Body, Name, RoleName, Sent, UserName
 
 
 class PolicyRequest(Sent):
@@ -75,7 +75,7 @@ class ProjectBody(Answer):
 class MemberRequest(Sent):
     """Grant or remove a role: scope ``all``, ``org:NAME``, ``project:ORG/NAME`` or ``cluster:NAME``."""
 
-    user: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9._@:-]{0,62}$")]
+    user: UserName
     role: RoleName
     scope: Annotated[
         str, StringConstraints(pattern=r"^(all|org:[a-z0-9-]+|project:[a-z0-9-]+/[a-z0-9-]+|cluster:[a-z0-9-]+)$")

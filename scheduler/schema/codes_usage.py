@@ -110,10 +110,10 @@ USAGE_CODES: dict[str, Code] = {
         "chmod 600 ~/.config/dure/credentials.json",
     ),
     "DURE-1032": Code(
-        "token of another server",
-        "There is a token, but not for the server that is chosen. A token is sent to the server that gave it and"
-        " to no other.",
-        "dure login https://dure.example",
+        "unknown server in dure.yaml",
+        "The project's file names a server that you have never used. A file that came with somebody's folder may not"
+        " choose where your commands and your token go.",
+        "dure context add NAME --server URL",
     ),
     "DURE-1040": Code(
         "request not valid",

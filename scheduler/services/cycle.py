@@ -62,6 +62,8 @@ class _Lead:
     decided_for: tuple[str, int, int, int] | None = None
     blockers_text: str = ""
     """Why jobs wait, as last recorded."""
+    latest_ms: int = 0
+    """The newest instant it knows of: a process that stood still never decides before what it decides on."""
     wake_ms: int | None = None
     effective: EffectivePolicy | None = None
 
@@ -96,6 +98,7 @@ class Allocator:
             self._lead = self._rebuild(epoch)
         lead = self._lead
         effective = self._take_in(lead, now_ms)
+        now_ms = max(now_ms, lead.latest_ms)
         if effective is None or not self._due(lead, effective, now_ms):
             return CycleReport(leading=True)
         try:
@@ -111,7 +114,7 @@ class Allocator:
         state = AllocatorState.from_json(json.loads(checkpoints[0].state_json)) if checkpoints else AllocatorState()
         lead = _Lead(epoch, state, cycle=0)
         if cycles:
-            lead.cycle = cycles[0].number
+            lead.cycle, lead.latest_ms = cycles[0].number, cycles[0].at_ms
         if cycles and cycles[0].code_version == self._code_version:
             lead.blockers_text = _blockers_text(Plan.from_json(json.loads(cycles[0].plan_json)))
         for _ in range(REBUILD_BATCHES_MAX):
@@ -119,6 +122,7 @@ class Allocator:
                 facts = view.facts(state.fact_seq, limit=FACTS_A_STEP)
             for fact in facts:
                 state.apply(fact)
+                lead.latest_ms = max(lead.latest_ms, fact.at_ms)
             if len(facts) < FACTS_A_STEP:
                 break
         return lead
@@ -127,7 +131,8 @@ class Allocator:
         with self._store.read() as view:
             for fact in view.facts(lead.state.fact_seq, limit=FACTS_A_STEP):
                 lead.state.apply(fact)
-            lead.effective = self._policies.current(view, now_ms)
+                lead.latest_ms = max(lead.latest_ms, fact.at_ms)
+            lead.effective = self._policies.current(view, max(now_ms, lead.latest_ms))
         return lead.effective
 
     def _due(self, lead: _Lead, effective: EffectivePolicy, now_ms: int) -> bool:

@@ -46,9 +46,12 @@ class UsageHistory:
         if self._sums_of != (table.half_life_ms, hour):
             self._sums, self._sums_of = {}, (table.half_life_ms, hour)
         if len(self._sums) < len(self._buckets):
+            weights, horizon = table.weights, len(table.weights)
             for place, buckets in self._buckets.items():
                 if place not in self._sums:
-                    self._sums[place] = sum(amount * table.weight(hour - at) for at, amount in buckets.items())
+                    # An hour in the future counts like the present one: clocks may step back.
+                    ages = ((max(hour - at, 0), amount) for at, amount in buckets.items())
+                    self._sums[place] = sum(amount * weights[age] for age, amount in ages if age < horizon)
         return dict(self._sums)
 
     def to_json(self) -> list[Any]:

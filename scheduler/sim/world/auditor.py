@@ -52,7 +52,7 @@ class JobMirror:
     state: str = ""
     attempt: int = 0
     attempt_state: str = ""
-    admitted_at_ms: int = 0
+    submitted_at_ms: int = 0
     cluster: str = ""
     ranks: tuple[Any, ...] = ()
     outcomes: list[str] = field(default_factory=list)
@@ -128,7 +128,7 @@ class Auditor:
         match fact.body:
             case f.JobSubmitted(job, _, request):
                 self._must(job not in self.jobs, f"job {job} is submitted twice")
-                self.jobs[job] = JobMirror(request)
+                self.jobs[job] = JobMirror(request, submitted_at_ms=fact.at_ms)
                 self._job_step(job, "Queued")
             case f.JobHeld(job, _):
                 self._job_step(job, "Held")
@@ -182,7 +182,8 @@ class Auditor:
         self._must(sorted(rows) == list(range(request.nodes)), f"{name} has the workers {rows} of {request.nodes}")
         if request.nodes > 1:
             self.premise("a gang of several workers")
-        mirror.attempt, mirror.attempt_state, mirror.admitted_at_ms = body.attempt, "Admitted", at_ms
+        self._must(at_ms >= mirror.submitted_at_ms, f"{name} is admitted before its job was submitted")
+        mirror.attempt, mirror.attempt_state = body.attempt, "Admitted"
         mirror.cluster, mirror.ranks = body.cluster, body.ranks
         self.admitted[body.job, body.attempt] = at_ms
         for rank in body.ranks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
@@ -59,7 +58,6 @@ def dure(
         out, err = capfdbinary.readouterr()
         return Result(code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"))
 
-    assert not any(name.startswith("DURE_") and name != "DURE_CONFIG_DIR" for name in os.environ if "GOLD" not in name)
     return call
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -167,30 +166,6 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait(30) == 141
-
-
-def test_ctrl_c_while_python_waits(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "scheduler.cli", "submit", "-"]
-    env = {**os.environ, "DURE_CONFIG_DIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr is not None
-        wait_until_it_reads(process.pid)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
-        assert process.stderr.read() == b"\n"
-
-
-def wait_until_it_reads(pid: int) -> None:
-    """Wait until the process sleeps in a read of its standard input."""
-    for _ in range(2_000):
-        words = Path(f"/proc/{pid}/syscall").read_text().split()
-        if words[:2] == ["0", "0x0"]:
-            return
-        os.sched_yield()
-        signal.sigtimedwait([], 0.01)
-    raise AssertionError("the program never read its standard input")
 
 
 def test_a_narrow_locale_does_not_end_it(tmp_path: Path) -> None:

@@ -166,3 +166,29 @@ def test_a_task_file_of_a_gigabyte_is_not_read(dure: Dure) -> None:
     with Path("big.yaml").open("wb") as file:
         file.truncate(1 << 30)
     dure("submit", "big.yaml", "--dry-run").fails(2, "DURE-1004", "larger than")
+
+
+def test_random_bytes_as_a_policy_file_are_sentences(dure: Dure, rng: random.Random) -> None:
+    pieces = [
+        b"kind: Policy",
+        b"classes:",
+        b"flavors: {",
+        b"weight: 1",
+        b"\n",
+        b"  ",
+        b"{",
+        b"}",
+        b"[",
+        b"---",
+        b":",
+        b"\xff",
+    ]
+    for number in range(60):
+        noise = rng.randbytes(rng.randrange(200)) if number % 3 == 0 else b""
+        content = noise or b"".join(rng.choice(pieces) for _ in range(rng.randrange(1, 30)))
+        Path("random.yaml").write_bytes(content)
+        result = dure("policy", "lint", "random.yaml")
+        assert result.code == 2, (content, result)
+        assert "Traceback" not in result.err
+        assert "DURE-9001" not in result.err, content
+        assert result.err.startswith(("error[DURE-12", "error[DURE-1004]")), (content, result.err)

@@ -32,7 +32,7 @@ Break = Callable[[Plan], Plan]
 
 def first(plan: Plan, **changes: object) -> Plan:
     """The plan with its first step changed."""
-    return replace(plan, steps=(replace(plan.steps[0], **changes), *plan.steps[1:]))  # type: ignore[arg-type]  # by name
+    return replace(plan, steps=(replace(plan.steps[0], **changes), *plan.steps[1:]))  # type: ignore[arg-type]  # fields by name
 
 
 def without_reasons(plan: Plan, reason: Reason) -> Plan:
