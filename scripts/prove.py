@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "prove-out"
 ORG = "prover"
 PROJECT = f"{ORG}/digits"
-JOBS = 12
+JOBS = 14
 CONTROL_PLANE_KILLS, TREE_KILLS = 20, 10
 ROUND_SECONDS_MAX = 900
 ENDED = ("Succeeded", "Failed", "Cancelled")
@@ -83,7 +83,7 @@ def submit_all(admin: Cli) -> list[str]:
     for number in range(JOBS):
         gpus, nodes = SHAPES[number % len(SHAPES)]
         place = ["--project", PROJECT, "--name", f"job-{number}", "--gpus", gpus, "--nodes", str(nodes), "-o", "id"]
-        script = ["--", "python", "train_digits.py", "--epochs", "4", "--min-seconds", "15"]
+        script = ["--", "python", "train_digits.py", "--epochs", "4", "--min-seconds", "25"]
         options = ["--entrypoint", "ray", "--workdir", str(ROOT / "examples"), "--time", "10m", "--yes"]
         ids.append(admin.run("submit", *place, *options, *script).strip())
     return ids

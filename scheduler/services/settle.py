@@ -108,8 +108,6 @@ class Settler:
                 for group in groups[first : first + GROUPS_A_WRITE]:
                     transaction = ledger.usage_transaction(group, book)
                     period = period_for(tx, policy.calendar, group[0].start_ms)
-                    if period.start_ms <= group[0].start_ms < period.end_ms < group[0].end_ms:
-                        raise Retry("DURE-6001", "a period got its end at the same moment", "it is cut there next time")
                     _book(tx, transaction, group, period.id, now_ms)
         for item in work:
             self._settle(item, epoch, now_ms)

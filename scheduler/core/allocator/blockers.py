@@ -48,10 +48,22 @@ class Reasons:
         opening = stock.machines.opening
         self._opening_free = sum(free * n for counts in opening for free, n in enumerate(counts)) * MILLI_PER_GPU
         self._keepers = [node for node, kept in enumerate(stock.book.reserve) if kept]
+        self._place_of: dict[int, int] = {}
         self._places: dict[int, _Place] = {}
         self._room: dict[Size, tuple[list[Blocker], bool]] = {}
         self._behind: dict[tuple[int, Tier], Blocker] = {}
         self._busy: dict[tuple[int, int], list[Blocker]] = {}
+
+    def place_of(self, node: int) -> int:
+        """The nearest tree node, here or above, with a guarantee or cap of the flavor or a sibling that keeps some."""
+        found = self._place_of.get(node)
+        if found is None:
+            book, found = self._book, node
+            parent, kept = book.parent, self._stock.opening.reserve_below
+            while parent[found] and not (book.configured[found] or book.capped[found] == found or kept[parent[found]]):
+                found = parent[found]
+            self._place_of[node] = found
+        return found
 
     def find(self, place: int, size: Size, tiers: Sequence[Tier]) -> tuple[Blocker, ...]:
         """Every reason why a gang at this place cannot start in these tiers; what closes all tiers comes first."""
@@ -60,7 +72,10 @@ class Reasons:
             rules = self._places[place] = _Place(self._stock, place, self._opening_free)
         room = self._room.get(size)
         if room is None:
-            fitted = most_workers(self._stock.machines.opening, size.gpus) >= size.workers
+            fitted = (
+                self._free < self._opening_free
+                and most_workers(self._stock.machines.opening, size.gpus) >= size.workers
+            )
             room = self._room[size] = (self._machines(size), fitted)
         machines, fitted = room
         need = size.need

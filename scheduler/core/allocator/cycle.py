@@ -16,7 +16,7 @@ from scheduler.core.allocator.order import Shares, Tournament
 from scheduler.core.allocator.placement import Cluster
 from scheduler.core.allocator.plan import Admit, BlockerKey, Plan
 from scheduler.core.allocator.snapshot import Snapshot
-from scheduler.core.allocator.stock import Gang, Ladder, Stock, stocks
+from scheduler.core.allocator.stock import Gang, Ladder, Size, Stock, stocks
 from scheduler.core.allocator.tiers import GUARANTEED, PHASES
 from scheduler.core.model import Tier
 from scheduler.core.reasons import Actor, Blocker, Reason
@@ -65,33 +65,45 @@ class _Cycle:
     def run(self, tier: Tier, *, late: bool) -> None:
         """Start what can start in this tier, in fair order."""
         self._look_for(self._lineup.accepting(tier, late=late))
-        permitted = {place: self._permitted(place, tier) & below for place, below in self._lineup.below.items()}
-        tournament = Tournament(self._shares, self._lineup.oldest, self._lineup.leaves(permitted))
+        if not self._ladders:
+            return
+        lineup = self._lineup
+        permitted = {place: self._permitted(place, tier) & below for place, below in lineup.below.items()}
+        tournament = Tournament(self._shares, lineup.oldest, lineup.leaves(permitted))
         while self._ladders and (leaf := tournament.leader()):
-            place = self._lineup.places[leaf]
-            mask = self._permitted(place, tier)
-            if self._serve(leaf, mask, tier):
+            place = lineup.places[leaf]
+            if lineup.mask(leaf) & permitted[place] & ~self._refused:  # may have shrunk since it was looked at
+                permitted[place] = self._permitted(place, tier) & lineup.below[place]
+            if self._serve(leaf, permitted[place] & ~self._refused, tier):
                 tournament.charged(leaf)
             else:
-                whole = place in self._lineup.whole and not self._lineup.below[place] & mask
-                tournament.remove(place if whole else leaf)
+                closed = place in lineup.whole and not permitted[place] & ~self._refused
+                tournament.remove(place if closed else leaf)
 
     def reasons(self) -> dict[BlockerKey, tuple[Blocker, ...]]:
         """Why gangs wait, by place and size; those of jobs in back-off too where no tier is open to them."""
-        waiting = self._lineup.waiting()
-        for job in self._snapshot.delayed:
-            gang = self._lineup.gang(shape_of(job))
-            place = self._lineup.places[self._layout.numbers[job.leaf]]
-            if not any(gang.open(place, tier) for tier in gang.tiers):
-                listed = {*waiting.get((place, gang.size), ()), *gang.tiers}
-                waiting[place, gang.size] = tuple(tier for tier in PHASES if tier in listed)
         known = bool(self._snapshot.nodes)
-        of = {stock: Reasons(self._layout.paths, stock, nodes_known=known) for stock in self._stocks.values()}
+        lineup, paths = self._lineup, self._layout.paths
+        waiting = [(place, size, tiers) for (place, size), tiers in lineup.waiting().items()]
+        for job in self._snapshot.delayed:
+            gang = lineup.gang(shape_of(job))
+            place = lineup.places[self._layout.numbers[job.leaf]]
+            if not any(gang.open(place, tier) for tier in gang.tiers):
+                waiting.append((place, gang.size, gang.tiers))
+        of = {stock: Reasons(paths, stock, nodes_known=known) for stock in self._stocks.values()}
+        wanted: dict[tuple[int, Size], tuple[Tier, ...]] = {}
+        for place, size, tiers in waiting:
+            key = (of[size.stock].place_of(place), size)
+            known_tiers = wanted.get(key)
+            if known_tiers is None:
+                wanted[key] = tiers
+            elif known_tiers != tiers:
+                wanted[key] = tuple(tier for tier in PHASES if tier in known_tiers or tier in tiers)
         return {
-            BlockerKey(self._layout.paths[place], size.stock.flavor, size.workers, size.gpus): of[size.stock].find(
+            BlockerKey(paths[place], size.stock.flavor, size.workers, size.gpus): of[size.stock].find(
                 place, size, tiers
             )
-            for (place, size), tiers in waiting.items()
+            for (place, size), tiers in wanted.items()
         }
 
     def backoff(self) -> dict[str, Blocker]:
@@ -125,7 +137,7 @@ class _Cycle:
         mask = 0
         for stock, ladder in self._ladders.items():
             mask |= ladder.up_to(stock.left(place, tier))
-        return mask & ~self._refused
+        return mask
 
     def _serve(self, leaf: int, mask: int, tier: Tier) -> bool:
         """Start the oldest job of a leaf, among the gangs of ``mask``, that a cluster has room for."""

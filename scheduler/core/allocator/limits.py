@@ -6,6 +6,8 @@ stricter while a cycle starts gangs: what once failed fails for the rest of the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from scheduler.core.allocator.layout import NOWHERE, Entitlements, Layout
 from scheduler.core.allocator.tiers import GUARANTEED
 from scheduler.core.model import Tier
@@ -71,13 +73,14 @@ class Book:
         parent, guarantee, used, claimed = self.parent, self.guarantee, self.used, self.claimed
         for node in range(len(parent) - 1, 0, -1):
             above = parent[node]
-            used[above] += used[node]
+            if used[node]:
+                used[above] += used[node]
             claim, right = claimed[node], guarantee[node]
-            claimed[above] += claim if claim > right else right
-        if self.lends:
-            for node in range(len(parent) - 1, 0, -1):
-                self.reserve[node] = max(0, self.keep[node] - used[node], self.reserve_below[node])
-                self.reserve_below[parent[node]] += self.reserve[node]
+            if claim or right:
+                claimed[above] += claim if claim > right else right
+        for node in self._on_paths(node for node, kept in enumerate(self.keep) if kept):
+            self.reserve[node] = max(0, self.keep[node] - used[node], self.reserve_below[node])
+            self.reserve_below[parent[node]] += self.reserve[node]
 
     def left(self, node: int, tier: Tier, free_milli_gpus: int) -> int:
         """The largest gang, in milli-GPUs, that the rules let start at or below a tree node in this tier."""
@@ -158,6 +161,16 @@ class Book:
             self.reserve_below[above] += reserve - self.reserve[node]
             self.reserve[node] = reserve
             node = above
+
+    def _on_paths(self, nodes: Iterable[int]) -> list[int]:
+        """The tree nodes and all above them but the root, children before parents."""
+        found: set[int] = set()
+        for start in nodes:
+            node = start
+            while node and node not in found:
+                found.add(node)
+                node = self.parent[node]
+        return sorted(found, reverse=True)
 
     def _shrunk(self, entitlements: Entitlements) -> list[int]:
         """Rule 1: below the sum of the classes' guarantees all shrink by capacity / sum, rounded down."""

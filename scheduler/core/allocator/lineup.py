@@ -131,7 +131,7 @@ class Lineup:
 
         Returns the tiers that such lines wait for now.
         """
-        wait_for = set()
+        wait_for: set[Tier] = set()
         for leaf, number in self._odd:
             gang = self.gang_at(leaf, number)
             if gang.bit & self._masks[leaf]:
@@ -187,14 +187,14 @@ class Lineup:
 
 def _places(layout: Layout, stocks: Iterable[Stock]) -> list[int]:
     """The place of each tree node: one with a guarantee or a cap of any flavor, or whose siblings keep something."""
-    apart = [False] * len(layout.paths)
-    for entitlements in layout.entitlements.values():
-        for number, _ in (*entitlements.guarantees, *entitlements.borrowing):
-            apart[number] = True
-    lending = [stock.opening.reserve_below for stock in stocks if stock.opening.lends]
-    places = [0] * len(apart)
-    for node in range(1, len(apart)):
-        above = layout.parent[node]
-        own = apart[node] or above == 0 or any(reserve_below[above] for reserve_below in lending)
-        places[node] = node if own else places[above]
+    apart = {
+        number
+        for entitlements in layout.entitlements.values()
+        for number, _ in (*entitlements.guarantees, *entitlements.borrowing)
+    }
+    keeping = {0} | {node for stock in stocks for node, kept in enumerate(stock.opening.reserve_below) if kept}
+    places = [0] * len(layout.paths)
+    for node, above in enumerate(layout.parent):
+        places[node] = node if node in apart or above in keeping else places[above]
+    places[0] = 0
     return places

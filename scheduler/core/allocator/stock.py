@@ -73,8 +73,8 @@ class Gang:
         return self.stock.machines.find(self.workers, self.gpus)
 
     def open(self, place: int, tier: Tier) -> bool:
-        """Whether it can start now: the rules permit it and one cluster has room for all of it."""
-        return self.need <= self.stock.left(place, tier) and self.where() is not None
+        """Whether it can start now: one cluster has room for all of it and the rules permit it."""
+        return self.where() is not None and self.need <= self.stock.left(place, tier)
 
 
 class Ladder:

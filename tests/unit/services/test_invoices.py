@@ -1,0 +1,233 @@
+"""Invoices: issued once at the close, listed by role, and any difference from slices and ledger is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scheduler.core.accounting import books
+from scheduler.core.codec import sha256_hex
+from scheduler.core.records import (
+    InvoiceRecord,
+    LedgerEntryRecord,
+    LedgerTxRecord,
+    OrgRecord,
+    PeriodRecord,
+    SliceRecord,
+)
+from scheduler.schema.bodies import VerifyBody
+from scheduler.services import invoices, periods
+from scheduler.services.submit import NotFound
+from scheduler.store.memory import MemoryStore
+from tests.support.control_plane import ControlPlane
+
+HOUR = 3_600_000
+ACME, UNI = "DURE-2026-000001", "DURE-2026-000002"
+
+
+@pytest.fixture
+def closed(plane: ControlPlane) -> ControlPlane:
+    """One hour of two GPUs for acme and of one for uni, in a closed period with two invoices."""
+    first, second = plane.started(gpus="h100:2"), plane.started("stranger", project="uni/vision", tiers=["borrow"])
+    plane.pass_ms(HOUR)
+    plane.ended(first)
+    plane.ended(second)
+    plane.settle()
+    periods.close_period(plane.store, plane.policies, plane.actor(), "", plane.now_ms)
+    assert plane.settle().closed == ("manual-0001",)
+    return plane
+
+
+def verify(plane: ControlPlane, number: str = ACME, user: str = "admin") -> VerifyBody:
+    """Recompute an invoice."""
+    with plane.store.read() as view:
+        return invoices.verify(view, plane.policies, plane.actor(user), number)
+
+
+def wrong(body: VerifyBody) -> set[str]:
+    """Names of the checks that are not ok."""
+    return {check.name for check in body.checks if not check.ok}
+
+
+def test_one_for_each_organisation_with_usage(closed: ControlPlane) -> None:
+    rows = closed.rows(InvoiceRecord)
+    assert [(row.number, row.org, row.period) for row in rows] == [
+        (ACME, "acme", "manual-0001"),
+        (UNI, "uni", "manual-0001"),
+    ]
+    assert all(row.sha256 == sha256_hex(row.invoice_json) for row in rows)
+    with closed.store.read() as view:
+        summary = {item.org: item for item in invoices.list_invoices(view, closed.actor(), "", "")}
+    # acme: 2 GPU-hours x 3600 = 7200 list, guaranteed, 0.1 of it = 720 won, VAT 72; the rest is MSIT's
+    acme = summary["acme"]
+    assert (acme.list_won, acme.subsidy_won, acme.supply_won, acme.vat_won, acme.payable_won) == (
+        7_200,
+        6_480,
+        720,
+        72,
+        792,
+    )
+    # uni: 1 GPU-hour x 3600 x borrow 0.4 = 1440, of which it pays nothing
+    uni = summary["uni"]
+    assert (uni.list_won, uni.subsidy_won, uni.payable_won) == (3_600, 1_440, 0)
+    assert books.check(closed.rows(LedgerTxRecord), closed.rows(LedgerEntryRecord)) == []
+
+
+def test_nothing_is_issued_twice(closed: ControlPlane) -> None:
+    before = closed.rows(InvoiceRecord)
+    for _ in range(3):
+        closed.settle(closed.new_settler("settler-1"))
+    assert closed.rows(InvoiceRecord) == before
+    ledger = [entry for entry in closed.rows(LedgerEntryRecord) if entry.account == "receivable:acme"]
+    assert sum(entry.amount for entry in ledger) == 792_000_000
+
+
+def test_numbers_go_on_without_a_gap(closed: ControlPlane) -> None:
+    job = closed.started()
+    closed.pass_ms(HOUR)
+    closed.ended(job)
+    closed.settle()
+    periods.close_period(closed.store, closed.policies, closed.actor(), "", closed.now_ms)
+    closed.settle()
+    assert [row.number for row in closed.rows(InvoiceRecord)][-1] == "DURE-2026-000003"
+
+
+READS = {
+    "admin": {"acme", "uni"},
+    "auditor": {"acme", "uni"},
+    "org-admin": {"acme"},
+    "org-auditor": {"acme"},
+    "project-admin": set(),
+    "member": set(),
+    "stranger": set(),
+    "operator": set(),
+    "nobody": set(),
+}
+
+
+@pytest.mark.parametrize("user", READS)
+def test_who_reads_which(closed: ControlPlane, user: str) -> None:
+    actor = closed.actor(user)
+    with closed.store.read() as view:
+        listed = invoices.list_invoices(view, actor, "", "")
+        assert {item.org for item in listed} == READS[user]
+        for number, org in ((ACME, "acme"), (UNI, "uni")):
+            if org in READS[user]:
+                assert invoices.get_invoice(view, actor, number).org == org
+                assert invoices.invoice_csv_text(view, actor, number).count("\n") > 1
+                assert invoices.verify(view, closed.policies, actor, number).ok
+                continue
+            for read in (invoices.get_invoice, invoices.invoice_csv_text):
+                with pytest.raises(NotFound):
+                    read(view, actor, number)
+            with pytest.raises(NotFound):
+                invoices.verify(view, closed.policies, actor, number)
+
+
+def test_lists_are_filtered(closed: ControlPlane) -> None:
+    actor = closed.actor()
+    with closed.store.read() as view:
+        assert [item.number for item in invoices.list_invoices(view, actor, "", "uni")] == [UNI]
+        assert [item.number for item in invoices.list_invoices(view, actor, "manual-0001", "")] == [UNI, ACME]
+        assert invoices.list_invoices(view, actor, "manual-0002", "") == []
+        with pytest.raises(NotFound):
+            invoices.get_invoice(view, actor, "DURE-2026-000009")
+
+
+def test_what_is_issued_verifies(closed: ControlPlane) -> None:
+    for number in (ACME, UNI):
+        body = verify(closed, number)
+        assert (body.ok, wrong(body)) == (True, set())
+        assert len(body.checks) > 20
+
+
+def test_it_still_verifies_after_the_organisation_was_renamed(closed: ControlPlane) -> None:
+    with closed.store.write() as tx:
+        org = tx.get(OrgRecord, "acme")
+        assert org is not None
+        assert tx.change(replace(org, title="Another title", tax_treatment="exempt"), version=org.version)
+    assert verify(closed).ok
+
+
+def forge(store: MemoryStore, kind: type[Any], change: Callable[[Any], Any]) -> None:
+    """Replace rows behind the store's back, as somebody with the database's password could."""
+    table = store._tables[kind]
+    for key, row in list(table.rows.items()):
+        fresh = change(row)
+        if fresh is None:
+            del table.rows[key]
+        else:
+            table.rows[key] = fresh
+
+
+def of_acme(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Change rows of acme only."""
+    return lambda row: change(row) if row.org == "acme" else row
+
+
+def cheaper(row: InvoiceRecord) -> InvoiceRecord:
+    """A payable amount that is 1 won less."""
+    return replace(row, invoice_json=row.invoice_json.replace('"payable_won":792', '"payable_won":791'))
+
+
+def cheaper_with_its_hash(row: InvoiceRecord) -> InvoiceRecord:
+    """The same, with the hash that fits."""
+    text = cheaper(row).invoice_json
+    return replace(row, invoice_json=text, sha256=sha256_hex(text))
+
+
+def less_billed(row: SliceRecord) -> SliceRecord:
+    """A millisecond less is charged."""
+    return replace(row, billed_milli_gpu_ms=row.billed_milli_gpu_ms - 1_000)
+
+
+def receivable(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Change the legs of what acme owes."""
+    return lambda row: change(row) if row.account == "receivable:acme" else row
+
+
+FORGERIES: dict[str, tuple[type[Any], Callable[[Any], Any], set[str]]] = {
+    "text": (InvoiceRecord, of_acme(cheaper), {"sha256", "bytes", "total payable_won"}),
+    "text and hash": (InvoiceRecord, of_acme(cheaper_with_its_hash), {"bytes", "total payable_won"}),
+    "hash": (InvoiceRecord, of_acme(lambda row: replace(row, sha256="0" * 64)), {"sha256"}),
+    "no invoice at all": (InvoiceRecord, of_acme(lambda row: replace(row, invoice_json="{}")), {"form", "sha256"}),
+    "a slice": (SliceRecord, of_acme(less_billed), {"bytes", "ledger usage"}),
+    "a slice's price": (SliceRecord, of_acme(lambda row: replace(row, rate_card="card-9")), {"inputs"}),
+    "a slice is gone": (SliceRecord, of_acme(lambda row: None), {"bytes", "lines"}),
+    "a leg": (
+        LedgerEntryRecord,
+        receivable(lambda row: replace(row, amount=row.amount - 1)),
+        {"ledger usage", "ledger balance"},
+    ),
+    "a leg is gone": (LedgerEntryRecord, receivable(lambda row: None), {"ledger usage", "ledger balance"}),
+    "a transaction is gone": (
+        LedgerTxRecord,
+        lambda row: None if row.kind == "vat" else row,
+        {"ledger closing", "ledger balance"},
+    ),
+    "the period": (PeriodRecord, lambda row: replace(row, close_seq=0), {"sources"}),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forgery_is_found(closed: ControlPlane, forgery: str) -> None:
+    kind, change, checks = FORGERIES[forgery]
+    forge(closed.store, kind, change)
+    body = verify(closed)
+    assert not body.ok
+    assert checks <= wrong(body)
+
+
+def test_an_invoice_of_a_period_that_is_gone(closed: ControlPlane) -> None:
+    forge(closed.store, PeriodRecord, lambda row: None)
+    assert wrong(verify(closed)) == {"period"}
+
+
+def test_the_text_is_canonical(closed: ControlPlane) -> None:
+    with closed.store.read() as view:
+        text = invoices.get_invoice(view, closed.actor(), ACME).text
+    assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False) == text
