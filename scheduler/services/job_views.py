@@ -75,11 +75,16 @@ def _equals(wanted: JobFilter) -> list[tuple[str, str]]:
 
 
 def job_events(view: Reader, job: JobRecord) -> list[EventBody]:
-    """The job's history from its records and its clusters' observations, oldest first."""
+    """The job's history from its records and its clusters' observations, oldest first.
+
+    A cluster's clock may differ from the control plane's: what it saw happened after the attempt was admitted and
+    before it was reported.
+    """
     events: list[tuple[int, int, str, str]] = [
         (job.submitted_at_ms, 0, "Queued", f"submitted to {job.org}/{job.project} by {job.user}")
     ]
     attempts = view.select(AttemptRecord, Where("job", "=", job.id), order=("number",), limit=EVENTS_MAX)
+    admitted_ms = {attempt.number: attempt.admitted_at_ms for attempt in attempts}
     for attempt in attempts:
         detail = f"attempt {attempt.number}, {attempt.gpus} {attempt.flavor}, {attempt.tier}, cycle {attempt.cycle}"
         events.append((attempt.admitted_at_ms, 1, "Admitted", detail))
@@ -96,7 +101,8 @@ def job_events(view: Reader, job: JobRecord) -> list[EventBody]:
     }
     for row in seen:
         rank = f"attempt {row.attempt}" + (f", rank {row.rank}" if row.rank >= 0 else "")
-        events.append((row.at_ms, 3, names.get(row.kind, row.kind), f"{rank} on {row.cluster}"))
+        at_ms = min(max(row.at_ms, admitted_ms.get(row.attempt, 0)), row.received_at_ms)
+        events.append((at_ms, 3, names.get(row.kind, row.kind), f"{rank} on {row.cluster}"))
     if job.ended_at_ms:
         events.append((job.ended_at_ms, 9, str(job.state), job.message))
     return [EventBody(at=instant(at), event=event, detail=detail) for at, _, event, detail in sorted(events)]

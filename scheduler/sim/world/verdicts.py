@@ -128,7 +128,7 @@ def told_true(view: Reader, policies: EffectivePolicies, admin: Actor, at_ms: in
         yield f"{len(rows)} jobs are kept and {len(listed.items)} listed"
     for job in rows:
         events = [event.event for event in job_events(view, job)]
-        if events[0] != "Queued" or (job.state in ENDED and str(job.state) not in events):
+        if events[0] != "Queued" or (job.state in ENDED and events[-1] != str(job.state)):
             yield f"the history of job {job.id}, which is {job.state}, reads {events}"
     held = sum(node.held for node in view.select(NodeRecord, limit=ALL))
     if sum(line.held for line in gpus(view)) != held:
