@@ -65,11 +65,9 @@ def test_a_world_holds_its_invariants(seed: int) -> None:
 @pytest.mark.world
 def test_premises_hold_in_enough_worlds() -> None:
     """A property says nothing about a world in which its premise never held."""
-    missing = [seed for seed in SEEDS if seed not in _reports]
-    if missing:
-        pytest.fail(f"run the seeds first: pytest {__name__.replace('.', '/')}.py")
     held: Counter[str] = Counter()
-    for report in _reports.values():
+    for seed in SEEDS:
+        report = _reports.get(seed) or run(seed)
         held.update(name for name, count in {**report.premises, **report.counts}.items() if count)
     least = len(SEEDS) * SHARE_MIN_PERCENT // 100
     assert {name: held[name] for name in (*PREMISES, *HAPPENED) if held[name] < least} == {}

@@ -38,10 +38,8 @@ class DecayTable:
         return self.sums[-1] * MS_PER_HOUR
 
     def weight(self, age_hours: int) -> int:
-        """Weight of an hour of that age; 0 beyond the table, and the present hour's for one in the future."""
-        if age_hours >= len(self.weights):
-            return 0
-        return self.weights[max(age_hours, 0)]
+        """Weight of an hour of that age; 0 beyond the table and for an hour that has not come."""
+        return self.weights[age_hours] if 0 <= age_hours < len(self.weights) else 0
 
     def between(self, first: int, last: int) -> int:
         """Sum of the weights of ages ``first <= age < last``."""

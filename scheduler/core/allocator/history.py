@@ -7,6 +7,8 @@ changes the whole past alike and a state rebuilt from facts needs no old policy.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from operator import mul
 from typing import Any
 
 from scheduler.core.allocator.decay import HOURS_MAX, DecayTable
@@ -42,16 +44,18 @@ class UsageHistory:
         self._sums.pop(place, None)
 
     def decayed(self, table: DecayTable, hour: int) -> dict[Place, int]:
-        """Sum over buckets of amount x weight, per place, as seen in ``hour``: a new dictionary of the caller's."""
+        """Sum over buckets of amount x weight, per place, as seen in ``hour``: a new dictionary of the caller's.
+
+        Hours after ``hour`` (a clock stepped back) count nothing until they come.
+        """
         if self._sums_of != (table.half_life_ms, hour):
             self._sums, self._sums_of = {}, (table.half_life_ms, hour)
-        if len(self._sums) < len(self._buckets):
-            weights, horizon = table.weights, len(table.weights)
-            for place, buckets in self._buckets.items():
-                if place not in self._sums:
-                    # An hour in the future counts like the present one: clocks may step back.
-                    ages = ((max(hour - at, 0), amount) for at, amount in buckets.items())
-                    self._sums[place] = sum(amount * weights[age] for age, amount in ages if age < horizon)
+        missing = [place for place in self._buckets if place not in self._sums]
+        if missing:
+            weights = defaultdict(int, {hour - age: weight for age, weight in enumerate(table.weights)})
+            for place in missing:
+                buckets = self._buckets[place]
+                self._sums[place] = sum(map(mul, buckets.values(), map(weights.__getitem__, buckets)))
         return dict(self._sums)
 
     def to_json(self) -> list[Any]:

@@ -70,6 +70,8 @@ class Auditor:
         """How often there was something that a check could have found wrong."""
         self.last_cycle: CycleRecord | None = None
         self._held: dict[tuple[str, str], int] = {}
+        self._touched: set[tuple[str, str]] = set()
+        """Nodes that this commit has to do with."""
         self._nodes: dict[tuple[str, str], NodeRecord] = {}
         self._said: dict[tuple[str, str], dict[str, Any]] = {}
         """The newest thing that a cluster has said about a node, by its own clock."""
@@ -189,6 +191,7 @@ class Auditor:
         for rank in body.ranks:
             place = (body.cluster, rank.node)
             self._held[place] = self._held.get(place, 0) + rank.gpus
+            self._touched.add(place)
         for node in sorted({rank.node for rank in body.ranks}):
             self._grant(name, body.cluster, node, request.flavor)
 
@@ -212,6 +215,7 @@ class Auditor:
         self._job_step(job, job_state)
         for rank in mirror.ranks:
             self._held[mirror.cluster, rank.node] -= rank.gpus
+            self._touched.add((mirror.cluster, rank.node))
 
     # Records: the same as what the facts say.
 
@@ -231,8 +235,11 @@ class Auditor:
             said = self._said.get((node.cluster, node.name), {})
             newest = (node.healthy, node.schedulable) == (said.get("gpus"), said.get("schedulable"))
             self._must(newest, f"node {node.name} is not what {node.cluster} has said last")
-            held = self._held.get((node.cluster, node.name), 0)
-            self._must(node.held == held, f"node {node.name} has {node.held} held, its live attempts hold {held}")
+            self._touched.add((node.cluster, node.name))
+        for place in sorted(self._touched & self._nodes.keys()):
+            kept, held = self._nodes[place].held, self._held.get(place, 0)
+            self._must(kept == held, f"node {place[1]} has {kept} held, its live attempts hold {held}")
+        self._touched.clear()
         for cycle in written.get(CycleRecord, ()):
             self._holder("allocator", f"cycle {cycle.number}")
             self._must(cycle.epoch == self._leases["allocator"].epoch, f"cycle {cycle.number} is of an old epoch")

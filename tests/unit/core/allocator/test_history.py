@@ -33,6 +33,14 @@ def test_decayed_sum_weighs_each_hour_by_its_age() -> None:
     assert history.decayed(decay_table(48 * HOUR), 48) == {PLACE: 1_000 * full // 2 + 3_000 * TABLE.weight(12) * HOUR}
 
 
+def test_an_hour_that_has_not_come_counts_nothing() -> None:
+    """The clock was an hour ahead when the attempt ended."""
+    history = UsageHistory()
+    history.add(PLACE, 1_000, 5 * HOUR, 7 * HOUR)
+    assert history.decayed(TABLE, 5) == {PLACE: 1_000 * HOUR * 2**32}
+    assert history.decayed(TABLE, 4) == {PLACE: 0}
+
+
 def test_sums_follow_what_is_added_and_are_the_callers() -> None:
     history = UsageHistory()
     history.add(PLACE, 1_000, 0, HOUR)
