@@ -10,6 +10,7 @@ Writes prove-out/results.json. Exit status 0 when everything held, 1 otherwise.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -25,6 +26,7 @@ from scripts.demo_parts import report
 from scripts.demo_parts.cast import POLICY
 from scripts.demo_parts.cli import Cli, DemoFailed
 from scripts.demo_parts.servers import Up
+from scripts.demo_parts.watch import ENDED
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "prove-out"
@@ -33,7 +35,6 @@ PROJECT = f"{ORG}/digits"
 JOBS = 14
 CONTROL_PLANE_KILLS, TREE_KILLS = 20, 10
 ROUND_SECONDS_MAX = 900
-ENDED = ("Succeeded", "Failed", "Cancelled")
 SHAPES = (("h100:1", 1), ("h100:1", 2), ("a100:2", 1), ("a100:1", 2))
 
 
@@ -68,11 +69,14 @@ def kill_control_plane(up: Up) -> None:
 def kill_tree(up: Up) -> None:
     """SIGKILL to ``dure up`` and to every supervisor, Ray process and rank."""
     up.kill()
-    for pid in tree_of(up.data):
-        try:
+    end_tree(up.data)
+
+
+def end_tree(data: Path) -> None:
+    """SIGKILL to everything that belongs to this folder's attempts; what ended meanwhile is no error."""
+    for pid in tree_of(data):
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 def submit_all(admin: Cli) -> list[str]:
@@ -132,8 +136,7 @@ def prove(name: str, kills: int, kill: Callable[[Up], None], chance: random.Rand
         }
     finally:
         up.stop()
-        for pid in tree_of(up.data):
-            os.kill(pid, signal.SIGKILL)
+        end_tree(up.data)
     return judged(name, done, ids, jobs, usage, verified, up.data)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.demo_parts.cast import FLAVORS
 from scripts.demo_parts.cli import DemoFailed
+from scripts.demo_parts.watch import ENDED
 
 MS_PER_SECOND = 1_000
 MILLI_GPU_MS_PER_GPU_MS = 1_000
@@ -89,7 +90,7 @@ def invariants(
     peaks = most_at_once(records)
     room = {flavor: int(shape.split("x")[1]) for flavor, shape in FLAVORS.items()}
     over = [node for node, peak in peaks.items() if peak > room[node.rsplit("-", 1)[0]]]
-    ended = [job for job in jobs if job["state"] in ("Succeeded", "Failed", "Cancelled")]
+    ended = [job for job in jobs if job["state"] in ENDED]
     return [
         {"name": "no node runs more GPUs than it has", "checked": len(peaks), "broken": len(over)},
         {"name": "every job reached one final state", "checked": len(jobs), "broken": len(jobs) - len(ended)},
