@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.core.codec import canonical, sha256_hex
+from scheduler.core.codec import canonical
 from scheduler.core.errors import Retry
 from scheduler.core.facts import NodeSeen
 from scheduler.core.lifecycle import AttemptState, StopReason
 from scheduler.core.records import (
     AttemptRecord,
     ClusterRecord,
-    FindingRecord,
     NodeRecord,
     ObservationRecord,
 )
 from scheduler.schema.bodies import ObservationBody, ReportBody, ReportRequest
 from scheduler.services.actors import Actor, require
 from scheduler.services.attempts import ObservedAttempt
+from scheduler.services.findings import note
 from scheduler.services.ports import Store, Writer
 
 CLOCK_OFFSET_MAX_MS = 5_000
@@ -44,7 +44,7 @@ def report(store: Store, actor: Actor, cluster: str, batch: ReportRequest, now_m
             else:
                 conflicts += 1
                 message = "an observation was reported again with another content; the first one stands"
-                _finding(tx, "DURE-6010", record.id, message, now_ms)
+                note(tx, "DURE-6010", record.id, message, now_ms)
         _advance(tx, cluster, batch, now_ms)
     return ReportBody(new=new, repeated=repeated, conflicts=conflicts)
 
@@ -71,16 +71,16 @@ def _take_in(tx: Writer, cluster: str, observation: ObservationBody, now_ms: int
     attempt = tx.get(AttemptRecord, observation.job, observation.attempt)
     if attempt is None or attempt.cluster != cluster:
         subject = f"{cluster}/{observation.job}-a{observation.attempt}"
-        _finding(tx, "DURE-6011", subject, "the cluster reports an attempt that was never given to it", now_ms)
+        note(tx, "DURE-6011", subject, "the cluster reports an attempt that was never given to it", now_ms)
         return
     if attempt.state is AttemptState.GONE:
         subject = f"{observation.job}-a{observation.attempt}"
-        _finding(tx, "DURE-6012", subject, f"{observation.kind} was reported after the attempt was gone", now_ms)
+        note(tx, "DURE-6012", subject, f"{observation.kind} was reported after the attempt was gone", now_ms)
         return
     unknown = _unknown_word(observation)
     if unknown:
         subject = f"{observation.job}-a{observation.attempt}"
-        _finding(tx, "DURE-6014", subject, f"{observation.kind} was reported with {unknown}", now_ms)
+        note(tx, "DURE-6014", subject, f"{observation.kind} was reported with {unknown}", now_ms)
     if not unknown or observation.kind != "notice":
         ObservedAttempt(tx, attempt, now_ms).take_in(observation)
 
@@ -133,13 +133,8 @@ def _advance(tx: Writer, cluster: str, batch: ReportRequest, now_ms: int) -> Non
         version=known.version if known else 1,
     )
     if abs(offset_ms) > CLOCK_OFFSET_MAX_MS and (known is None or abs(known.clock_offset_ms) <= CLOCK_OFFSET_MAX_MS):
-        _finding(tx, "DURE-6013", cluster, f"its clock is {offset_ms} ms away from the control plane's", now_ms)
+        note(tx, "DURE-6013", cluster, f"its clock is {offset_ms} ms away from the control plane's", now_ms)
     if known is None:
         tx.add(fresh)
     elif not tx.change(fresh, version=known.version):
         raise Retry("DURE-6001", "the cluster changed at the same moment", "the operator repeats the report")
-
-
-def _finding(tx: Writer, code: str, subject: str, message: str, now_ms: int) -> None:
-    identity = sha256_hex(f"{code}|{subject}|{message}")[:32]
-    tx.add_new(FindingRecord(id=identity, code=code, subject=subject, message=message, at_ms=now_ms))

@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from scheduler.core.accounting import calendar, ledger
 from scheduler.core.accounting.invoice_model import Party
 from scheduler.core.accounting.usage import AttemptUsage, cut, posted, usage_of
-from scheduler.core.codec import sha256_hex
 from scheduler.core.errors import DuplicateRecord, Finding, Retry, StaleEpoch
 from scheduler.core.lifecycle import AttemptState
 from scheduler.core.records import (
     AttemptRecord,
     ClusterRecord,
-    FindingRecord,
     JobRecord,
     PeriodRecord,
     RankRecord,
@@ -26,6 +24,7 @@ from scheduler.core.records import (
 )
 from scheduler.core.units import MS_PER_HOUR
 from scheduler.services.effective import EffectivePolicies
+from scheduler.services.findings import note
 from scheduler.services.invoices import issue_invoices
 from scheduler.services.leases import LEASE_MS, acquire
 from scheduler.services.periods import UNSETTLED_MAX, all_periods, period_for, waiting_for
@@ -159,7 +158,7 @@ class Settler:
             if current is not None and not current.settled:
                 tx.change(replace(current, settled=True), version=current.version)
             for finding in item.findings:
-                _note(tx, finding, now_ms)
+                note(tx, finding.code, finding.where, finding.message, now_ms)
         self._through.pop(name, None)
 
     def _close(self, epoch: int, now_ms: int) -> tuple[str, ...]:
@@ -194,10 +193,3 @@ def _book(
         tx.add(entry)
     for part in posted(group, period=period, ledger_seq=seq):
         tx.add(part)
-
-
-def _note(tx: Writer, finding: Finding, now_ms: int) -> None:
-    identity = sha256_hex(f"{finding.code}|{finding.where}|{finding.message}")[:32]
-    tx.add_new(
-        FindingRecord(id=identity, code=finding.code, subject=finding.where, message=finding.message, at_ms=now_ms)
-    )
