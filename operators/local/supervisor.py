@@ -282,14 +282,19 @@ def supervise(supervisor: Supervisor) -> None:
     """Run until the attempt is gone; should the supervisor itself break, it takes everything down with it."""
     children.adopt_orphans()
     signal.signal(signal.SIGTERM, supervisor.shut_down)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Handlers that do nothing: a signal that is ignored would stay ignored in every program of the job.
+    signal.signal(signal.SIGINT, _unheard)
+    signal.signal(signal.SIGHUP, _unheard)
     try:
         supervisor.begin()
         while supervisor.tick():
             time.sleep(TICK_SECONDS)
     finally:
         children.Children().kill_all()
+
+
+def _unheard(_sign: int, _frame: FrameType | None) -> None:
+    """What a key at the operator's terminal sends is not for the attempt."""
 
 
 if __name__ == "__main__":

@@ -53,6 +53,17 @@ def test_a_gang_from_setup_to_gone(rig: LocalRig) -> None:
     assert [line.rank for line in record.starts] == [0, 1]
 
 
+STANDARD_SIGNALS = (1 << 31) - 1
+
+
+def test_a_rank_ignores_no_signal(rig: LocalRig) -> None:
+    item = assignment("heard", "grep SigIgn /proc/self/status")
+    rig.start(item)
+    rig.until_gone(item.name)
+    ignored = int(rig.output(item.name).removeprefix("SigIgn:"), 16)
+    assert ignored & STANDARD_SIGNALS == 0
+
+
 ENDS = {"rank-ended/0", "rank-ended/1"}
 STOPS = {
     "in its grace": (TRAP, 10_000, 143, True),

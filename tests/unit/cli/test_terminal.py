@@ -19,9 +19,12 @@ from tests.unit.cli.conftest import Dure
 from tests.unit.cli.server import Api
 
 SECONDS_MAX = 60
-# Makes the terminal the program's own, so that the keys for interrupt and end of file work.
+# Makes the terminal the program's own, so that the keys for interrupt and end of file work. Whoever runs the tests in the
+# background has them ignore interrupts, which a program inherits; a user's shell does not do that to a program on a terminal.
 ON_TERMINAL = """
-import os, sys
+import os, signal, sys
+for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(sign, signal.SIG_DFL)
 os.login_tty(os.open(sys.argv[1], os.O_RDWR))
 os.execv(sys.executable, [sys.executable, "-m", "scheduler.cli", *sys.argv[2:]])
 """
