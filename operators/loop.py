@@ -93,9 +93,10 @@ def name_of(action: Action) -> str:
 def diff(assignments: Sequence[Assignment], view: View, forget: Sequence[str] = ()) -> list[Action]:
     """What makes the backend match: what frees before what takes; in each kind by name.
 
-    An attempt that was to stop before it existed is started all the same: the backend then reports it gone without
-    running it, and nobody else may say so. One that has had its notice, or is gone, needs nothing. What exists and is
-    neither assigned nor to be forgotten is left alone: the control plane has not made up its mind.
+    An attempt that was to stop before it existed, or that began and exists no more, is started all the same: the
+    backend then reports it gone without running it, and nobody else may say so. One that has had its notice, or is
+    gone, needs nothing. What exists and is neither assigned nor to be forgotten is left alone: the control plane has
+    not made up its mind.
     """
     settled = set(_named(view, ObservationKind.NOTICE, ObservationKind.GONE))
     wanted = sorted(assignments, key=lambda item: item.name)
@@ -262,7 +263,7 @@ class OperatorLoop:
 
     def _package(self, assignment: Assignment, step: _Step) -> bytes | None:
         """The package's bytes; None when none is needed, or when there will never be one: the backend then says so."""
-        if not assignment.package_sha256 or assignment.stop:
+        if not assignment.package_sha256 or assignment.stop or assignment.begun:
             return None
         try:
             return self._plane.package(assignment.package_sha256)

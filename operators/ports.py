@@ -34,6 +34,7 @@ class Assignment:
 
     entrypoint: ``script`` runs ``run`` on every rank, ``ray`` runs it once as the Ray driver.
     checkpoint_key: names the folder or volume that all attempts of the job share.
+    begun: the control plane has been told that it began, so it may never begin again.
     """
 
     job: str
@@ -52,6 +53,7 @@ class Assignment:
     time_limit_ms: int
     grace_ms: int
     checkpoint_key: str
+    begun: bool = False
     stop: StopOrder | None = None
 
     @property
@@ -144,6 +146,8 @@ class Backend(Protocol):
         """Begin the attempt unless it exists; raises Retry when it could not be begun now.
 
         One that is to stop already begins nothing and is observed GONE: only the backend can prove that nothing runs.
+        One that has ``begun`` and does not exist has lost its traces: it begins nothing, whatever runs of it is killed,
+        and then it is observed GONE with evidence ``lost`` (decision 0006).
         ``package`` is None when none is needed, or when the one named will never come: it is then observed FAILED.
         """
 

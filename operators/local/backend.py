@@ -104,6 +104,10 @@ class LocalBackend:
             seen = self._attempts.look_at(folder.name)
             if seen is None or seen.exists:
                 return
+            self._end_untraced(seen)
+            if assignment.begun:
+                launch.end_without_run(folder, EndKind.LOST, self._instant())
+                return
             if assignment.stop is not None or folder.stop.exists():
                 launch.end_without_run(folder, EndKind.NEVER, self._instant())
                 return
@@ -161,7 +165,9 @@ class LocalBackend:
         taken = [
             uuid for seen in self._attempts.look() if not seen.is_over for rank in seen.spec.devices for uuid in rank
         ]
-        devices = gpus.assign_devices(self._plan, assignment.ranks, taken, self._healthy())
+        # One whose traces are lost runs no more: it waits for no device.
+        none = assignment.begun
+        devices = () if none else gpus.assign_devices(self._plan, assignment.ranks, taken, self._healthy())
         if devices is None:
             raise Retry("DURE-8007", f"the GPUs for attempt {folder.name} are not free yet")
         parts = (assignment.org, assignment.project, assignment.checkpoint_key)
@@ -179,6 +185,14 @@ class LocalBackend:
         layout.sync_folder(folder.path.parent)
         layout.write_atomic(folder.spec, spec)
         return spec
+
+    @staticmethod
+    def _end_untraced(seen: Seen) -> None:
+        """Kill what runs under the attempt's name though its folder says that it never began: it may not run twice."""
+        for target in processes.commanded(launch.SUPERVISOR_MODULE, str(seen.folder.path)):
+            processes.send(target, signal.SIGKILL)
+        if not processes.kill_belonging(seen.mark):
+            raise Retry("DURE-8034", f"something of {seen.folder.name} runs without a trace and does not end yet")
 
     def _instant(self) -> int:
         """Now, but never before what was vouched for."""

@@ -49,6 +49,7 @@ class AssignmentBody(Body):
     time_limit_ms: int
     grace_ms: int
     checkpoint_key: str
+    begun: bool = False
     stop: StopBody | None = None
 
 

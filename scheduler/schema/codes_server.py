@@ -113,6 +113,11 @@ SERVER_CODES: dict[str, Code] = {
         "stop the other one",
     ),
     "DURE-8033": Code("disk trouble", "A file cannot be written: the disk is full or does not answer.", "df -h DATA"),
+    "DURE-8034": Code(
+        "leftovers do not end",
+        "Processes of an attempt whose files were lost do not end yet. The operator tries again.",
+        "dure doctor",
+    ),
     "DURE-8040": Code(
         "Prometheus unreachable",
         "Prometheus cannot be reached or answers with an error. Only the comparison with the ledger needs it.",

@@ -70,6 +70,7 @@ def _assignment(view: Reader, attempt: AttemptRecord, policy: EffectivePolicy | 
         time_limit_ms=job.time_limit_ms,
         grace_ms=grace_ms,
         checkpoint_key=job.id,
+        begun=attempt.starting_at_ms > 0,
         stop=stop,
     )
 

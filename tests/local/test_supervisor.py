@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,6 +218,18 @@ def test_a_job_outlives_its_operator(tmp_path: Path) -> None:
         assert rig.output("d-orphan-a1") == "begun\nfinished\n"
     finally:
         rig.close()
+
+
+def test_an_attempt_whose_folder_is_deleted_is_killed_and_lost(rig: LocalRig) -> None:
+    item = assignment("erased", TRAP)
+    folder = rig.start(item)
+    rig.until_printed(item.name, "ready")
+    shutil.rmtree(folder)
+    assert supervisor_of(folder)
+    rig.start(replace(item, begun=True))
+    assert (supervisor_of(folder), left_of(folder)) == (None, {})
+    found = rig.until_gone(item.name)
+    assert {key: seen.evidence for key, seen in found.items()} == {"gone": "lost"}
 
 
 def test_everything_killed_at_once(rig: LocalRig) -> None:

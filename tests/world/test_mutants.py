@@ -20,7 +20,7 @@ from scheduler.core.effective import EffectivePolicy
 from scheduler.core.errors import Retry
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
 from scheduler.core.records import AttemptRecord, IdempotencyRecord, JobRecord, NodeRecord, ObservationRecord
-from scheduler.services import attempts, cycle, jobs, leases, observe, settle, submit
+from scheduler.services import assignments, attempts, cycle, jobs, leases, observe, settle, submit
 from scheduler.services.attempts import ObservedAttempt
 from scheduler.services.cycle import Allocator, CycleReport
 from scheduler.services.ports import Writer
@@ -272,6 +272,16 @@ def logs_twice(patch: Patch) -> None:
     patch.setattr(MemoryLogs, "append", append)
 
 
+def forget_what_began(patch: Patch) -> None:
+    """Does not tell an operator which of its attempts have begun."""
+    honest = assignments._assignment
+
+    def body(view: Any, attempt: AttemptRecord, policy: Any) -> Any:
+        return honest(view, attempt, policy).model_copy(update={"begun": False})
+
+    patch.setattr(assignments, "_assignment", body)
+
+
 def settle_too_early(patch: Patch) -> None:
     """Calls an attempt settled when it is stopping."""
     honest = settle.Settler._work
@@ -324,6 +334,9 @@ MUTANTS = {
     "overtaken nodes": Mutant(overtaken_nodes, "said last|known is", Parts(rates=ROUGH, findings_max=1)),
     "first word of anybody": Mutant(first_word_of_anybody, "DURE-6010"),
     "logs twice": Mutant(logs_twice, "printed"),
+    "forgets what began": Mutant(
+        forget_what_began, "begin once more", Parts(rates=Rates(traces_lost=600), findings_max=1)
+    ),
     "settles too early": Mutant(settle_too_early, "the ledger has|forgotten while it lives|settled"),
 }
 

@@ -12,6 +12,7 @@ from operators.ports import Assignment, Observation, ObservationKind, StopOrder
 from scheduler.core.errors import Fatal, Retry
 from scheduler.core.model import Node, Rank
 from scheduler.policy.loader import LoadedPolicy, load
+from scheduler.sim.world import fate
 from scheduler.sim.world.agenda import Agenda
 from scheduler.sim.world.backend import FakeBackend
 from scheduler.sim.world.chance import Dice, Rates, between, stream
@@ -130,6 +131,22 @@ def test_what_was_to_stop_never_runs() -> None:
     site.now_ms += 60_000
     kinds = [item.kind for item in site.backend.observe(0).observations if item.job]
     assert kinds == [ObservationKind.GONE]
+
+
+def test_what_is_erased_is_seen_again_only_by_its_end() -> None:
+    site = Site(1, 0)
+    site.start(assignment("job"))
+    site.now_ms += 61_000
+    site.backend.observe(0)
+    attempt = site.ground.attempts["d-job-a1"]
+    assert fate.erase(attempt) == (len(attempt.running) == 2)
+    assert site.backend.observe(0).attempts == frozenset()
+    site.now_ms += 3_600_000
+    assert not attempt.is_gone
+    site.start(replace(assignment("job"), begun=True))
+    site.now_ms += 10_000
+    seen = [(item.kind, item.evidence) for item in site.backend.observe(0).observations if item.job]
+    assert (seen, site.found) == ([(ObservationKind.GONE, "lost")], [])
 
 
 def test_what_is_forgotten_is_gone_for_good() -> None:

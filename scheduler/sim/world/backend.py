@@ -73,8 +73,12 @@ class FakeBackend:
         dice: Dice,
         clock: Callable[[], int],
         meanwhile: Callable[[str], None],
+        is_known_running: Callable[[Assignment], bool] = lambda wanted: False,
     ) -> None:
-        """meanwhile: called between calls, where the operator's process may die or be paused."""
+        """meanwhile: called between calls, where the operator's process may die or be paused.
+
+        is_known_running: whether the control plane knows that an attempt runs; no other one is ever erased.
+        """
         self.cluster = cluster
         self.machines = {node.name: Machine(node.name, node.flavor, node.gpus, node.gpus, node.gpus) for node in nodes}
         self.writes = 0
@@ -83,7 +87,10 @@ class FakeBackend:
         self._dice = dice
         self._clock = clock
         self._meanwhile = meanwhile
+        self._is_known_running = is_known_running
         self._through_ms = 0
+        self._horizon_ms = 0
+        """What was seen once stays visible."""
         for machine in self.machines.values():
             machine.say(clock() - LAG_MS_MAX - 1)
 
@@ -96,8 +103,10 @@ class FakeBackend:
         for attempt in attempts:
             self._advance(attempt)
         self._trouble(now_ms)
+        self._erase_one(attempts)
+        attempts = list(self._ground.of_cluster(self.cluster))
         lag_ms = 0 if self._dice.calm else self._dice.of(f"lag {self.cluster}").randrange(LAG_MS_MAX)
-        horizon_ms = max(self._through_ms, now_ms - lag_ms)
+        self._horizon_ms = horizon_ms = max(self._horizon_ms, now_ms - lag_ms)
         self._through_ms = max(self._through_ms, min([horizon_ms, *(item.hidden_ms(horizon_ms) for item in attempts)]))
         observations = [item for machine in self.machines.values() for item in self._said(machine, horizon_ms)]
         for attempt in attempts:
@@ -116,6 +125,11 @@ class FakeBackend:
         known = self._ground.attempts.get(assignment.name)
         if known is not None and known.is_forgotten:
             raise Fatal("DURE-8005", f"attempt {assignment.name} is settled and archived; it is not begun again")
+        if known is not None and known.is_untraced:
+            if not assignment.begun:
+                self._ground.found(f"{assignment.name} is to begin once more")
+            self.writes += 1
+            fate.end_untraced(known, self._clock(), self._dice)
         if known is None:
             if assignment.package_sha256 and package is None and not assignment.stop:
                 self._ground.found(f"{assignment.name} is begun without its package")
@@ -136,7 +150,7 @@ class FakeBackend:
         known = self._ground.attempts.get(name)
         if known is not None and not known.is_forgotten:
             self._advance(known)
-            if not known.notice and not known.is_gone:
+            if not known.notice and not known.is_gone and not known.was_erased:
                 self.writes += 1
                 fate.stop(known, order, self._clock(), self._dice)
         self._after_call("stop")
@@ -154,9 +168,9 @@ class FakeBackend:
         self._after_call("forget")
 
     def log_chunk(self, name: str, rank: int, offset: int, limit: int) -> bytes:
-        """Bytes of a rank's output; empty when there are none or its record is archived."""
+        """Bytes of a rank's output; empty when there are none, or its record is archived or lost."""
         known = self._ground.attempts.get(name)
-        if known is None or known.is_forgotten:
+        if known is None or known.is_forgotten or known.was_erased:
             return b""
         self._advance(known)
         return fate.content(known.assignment, rank, log_size(known, rank, self._clock()))[offset : offset + limit]
@@ -198,6 +212,11 @@ class FakeBackend:
             if any(rank.node == machine.name for rank in attempt.assignment.ranks):
                 fate.lose(attempt, now_ms, self._through_ms, self._dice)
                 attempt.advance(now_ms)
+
+    def _erase_one(self, attempts: list[GroundAttempt]) -> None:
+        """The first attempt that runs loses its traces, by seed."""
+        if self._dice.happens("traces_lost", self.cluster):
+            any(fate.erase(item) for item in attempts if self._is_known_running(item.assignment))
 
     def _advance(self, attempt: GroundAttempt) -> None:
         """Let time pass for an attempt, and its supervisor die when it is to."""

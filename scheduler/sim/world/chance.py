@@ -52,6 +52,8 @@ class Rates:
     job_fails: int = 1_200
     attempt_lost: int = 700
     """Per attempt: its supervisor dies."""
+    traces_lost: int = 60
+    """Per look at a cluster: an attempt that runs is erased from its operator's records."""
     job_hangs: int = 700
     """Per attempt: it runs until its time limit."""
     grace_ignored: int = 4_000

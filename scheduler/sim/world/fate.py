@@ -87,6 +87,23 @@ def lose(attempt: GroundAttempt, now_ms: int, through_ms: int, dice: Dice) -> No
     _gone(attempt, proven_ms, attempt.exit_code, lost=attempt.exit_code is None)
 
 
+def erase(attempt: GroundAttempt) -> bool:
+    """Its cluster loses every trace of it, if all its ranks run on; it holds its GPUs until somebody looks for it."""
+    runs = len(attempt.running) == len(attempt.assignment.ranks)
+    if not runs or attempt.notice or attempt.died_at_ms or attempt.is_gone:
+        return False
+    attempt.drop_plans()
+    attempt.doom_ms = 0
+    attempt.was_erased = attempt.is_untraced = True
+    return True
+
+
+def end_untraced(attempt: GroundAttempt, now_ms: int, dice: Dice) -> None:
+    """What is left of an erased attempt is found and killed: gone, and nobody knows since when it did not run."""
+    attempt.is_untraced = False
+    _gone(attempt, now_ms + dice.of(f"fate {attempt.cluster}").randint(1, SECOND_MS), None, lost=True)
+
+
 def _cannot_start(attempt: GroundAttempt, at_ms: int) -> None:
     failed = observed(attempt.assignment, ObservationKind.FAILED, at_ms)
     attempt.plan(replace(failed, message="the environment could not be made"))

@@ -50,6 +50,10 @@ class GroundAttempt:
     has_failed: bool = False
     is_lost: bool = False
     is_forgotten: bool = False
+    was_erased: bool = False
+    """Its cluster lost every trace of it while it ran: all that can be seen of it afterwards is its end."""
+    is_untraced: bool = False
+    """It was erased, and nobody has looked for what is left of it yet."""
     died_at_ms: int = 0
     """When its supervisor died, somewhat after the last heartbeat; 0: it did not."""
     doom_ms: int = 0
@@ -97,7 +101,8 @@ class GroundAttempt:
 
     def seen(self, horizon_ms: int) -> list[Observation]:
         """What can be seen of everything before the horizon."""
-        return [event.what for event in self.past if event.at_ms < horizon_ms and event.visible_ms < horizon_ms]
+        seen = [event.what for event in self.past if event.at_ms < horizon_ms and event.visible_ms < horizon_ms]
+        return [what for what in seen if what.kind is ObservationKind.GONE or not self.was_erased]
 
     def hidden_ms(self, horizon_ms: int) -> int:
         """The earliest instant of something that has happened and cannot be seen yet, or the horizon."""
@@ -163,7 +168,8 @@ class Ground:
 
     def of_cluster(self, cluster: str) -> Iterable[GroundAttempt]:
         """Attempts of one cluster that its operator still knows."""
-        return (item for item in self.attempts.values() if item.cluster == cluster and not item.is_forgotten)
+        known = (item for item in self.attempts.values() if not item.is_forgotten and not item.is_untraced)
+        return (item for item in known if item.cluster == cluster)
 
     def next_event_ms(self, cluster: str) -> int | None:
         """When something will happen next on a cluster, on its clock."""

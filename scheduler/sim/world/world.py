@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.loop import OperatorLoop
+from operators.ports import Assignment
 from scheduler.core.accounting.invoice_model import Party
 from scheduler.core.codec import canonical
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, JobState
-from scheduler.core.records import RECORD_KINDS, CycleRecord, JobRecord, MemberRecord, PeriodRecord
+from scheduler.core.records import RECORD_KINDS, AttemptRecord, CycleRecord, JobRecord, MemberRecord, PeriodRecord
 from scheduler.schema.bodies import MemberRequest
 from scheduler.services import registry
 from scheduler.services.actors import actor_of
@@ -81,7 +82,7 @@ class World:
         self.agenda = Agenda(START_MS, steps_max)
         self.stage = Stage(self.agenda, self.dice, Trace(), parts.findings_max)
         self.ground = Ground(self.stage.found)
-        self.auditor = Auditor(self.stage.found)
+        self.auditor = Auditor(self.stage.found, self._was_erased)
         self.logs = MemoryLogs()
         self.inner = MemoryStore()
         self.news = self.looks = 0
@@ -281,7 +282,17 @@ class World:
         def clock() -> int:
             return self.agenda.now_ms + site.offset_ms
 
-        return parts.backend(site.name, list(site.nodes), self.ground, self.dice, clock, self.stage.between_calls)
+        nodes, between_calls = list(site.nodes), self.stage.between_calls
+        return parts.backend(site.name, nodes, self.ground, self.dice, clock, between_calls, self._is_known_running)
+
+    def _was_erased(self, name: str) -> bool:
+        attempt = self.ground.attempts.get(name)
+        return attempt is not None and attempt.was_erased
+
+    def _is_known_running(self, wanted: Assignment) -> bool:
+        with self.inner.read() as view:
+            attempt = view.get(AttemptRecord, wanted.job, wanted.attempt)
+        return attempt is not None and attempt.running_at_ms > 0
 
     def _allocator(self, name: str, parts: Parts) -> Process[Allocator]:
         def build(holder: str) -> Allocator:

@@ -19,8 +19,8 @@ from tests.unit.cli.conftest import Dure
 from tests.unit.cli.server import Api
 
 SECONDS_MAX = 60
-# Makes the terminal the program's own, so that the keys for interrupt and end of file work. Whoever runs the tests in the
-# background has them ignore interrupts, which a program inherits; a user's shell does not do that to a program on a terminal.
+# Makes the terminal the program's own, so that the keys for interrupt and end of file work. Tests that run in the
+# background may be ignoring interrupts, and a program inherits that; on a user's terminal nothing is ignored.
 ON_TERMINAL = """
 import os, signal, sys
 for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):

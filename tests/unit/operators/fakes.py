@@ -78,10 +78,10 @@ class FakeBackend:
         return View(now_ms, now_ms, frozenset(self.items), found)
 
     def start(self, item: Assignment, package: bytes | None) -> None:
-        """Starting and running at once; gone at once if it was to stop."""
+        """Starting and running at once; gone at once if it was to stop, or began and is not here."""
         error = self._call("start", item.name)
         self.packages[item.name] = package
-        kinds = [ObservationKind.GONE] if item.stop else [ObservationKind.STARTING]
+        kinds = [ObservationKind.GONE] if item.stop or item.begun else [ObservationKind.STARTING]
         self.items.setdefault(item.name, [seen(kind, item.job, item.attempt) for kind in kinds])
         if error:
             raise error

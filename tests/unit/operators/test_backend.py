@@ -192,6 +192,33 @@ def test_what_is_to_stop_before_it_began_never_begins(rig: Rig) -> None:
     assert rig.spawned == []
 
 
+@pytest.mark.parametrize("stop", [None, EVICT])
+def test_what_began_and_left_no_trace_is_lost_and_never_begins_again(rig: Rig, stop: StopOrder | None) -> None:
+    folder = rig.data / "attempts" / A.name
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    with subprocess.Popen(command, env={MARKER: str(folder)}, stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()
+        rig.backend.start(assignment(begun=True, package_sha256="ab" * 32, stop=stop), None)
+        assert left.wait(10) == -9
+    assert rig.spawned == []
+    assert rig.told() == {f"{A.name}/gone": (0, "", "lost")}
+    rig.restart()
+    rig.backend.start(A, None)
+    assert (rig.spawned, rig.told()) == ([], {f"{A.name}/gone": (0, "", "lost")})
+
+
+def test_leftovers_of_a_start_that_nobody_was_told_of_are_ended_before_the_next(rig: Rig) -> None:
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    env = {MARKER: str(rig.data / "attempts" / A.name)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()
+        rig.backend.start(A, None)
+        assert left.wait(10) == -9
+    assert [name for name, _ in rig.spawned] == [A.name]
+
+
 def test_a_stop_that_came_before_a_repaired_start_holds(rig: Rig) -> None:
     rig.spawn_fails = True
     with pytest.raises(Retry):

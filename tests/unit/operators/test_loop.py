@@ -163,8 +163,13 @@ def test_a_package_that_will_never_come_is_told_to_the_backend(rig: Rig) -> None
     assert [failure.error for failure in result.failures] == [FATAL]
 
 
-def test_no_package_is_fetched_for_what_is_to_stop(rig: Rig) -> None:
-    rig.plane.assignments = (assignment(package_sha256="ab" * 32, stop=CANCEL),)
+@pytest.mark.parametrize(
+    "wanted",
+    [assignment(package_sha256="ab" * 32, stop=CANCEL), assignment(package_sha256="ab" * 32, begun=True)],
+    ids=["to stop", "without a trace"],
+)
+def test_no_package_is_fetched_for_what_never_runs(rig: Rig, wanted: Assignment) -> None:
+    rig.plane.assignments = (wanted,)
     rig.plane.fail["package"] = RETRY
     assert rig.step().failures == ()
     assert rig.step().reported == 1
