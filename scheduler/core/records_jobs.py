@@ -110,7 +110,10 @@ class RankRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
-    """GPUs of one node: 0 <= held <= registered always; a write that raises held also needs held <= healthy."""
+    """GPUs of one node: 0 <= healthy <= registered always; a write that raises held needs held <= healthy.
+
+    Held may be above both when GPUs fail, or the whole node vanishes, under an attempt that is not proven gone.
+    """
 
     KEY: ClassVar = ("cluster", "name")
     APPEND_ONLY: ClassVar = False

@@ -74,7 +74,7 @@ UNIQUE: Mapping[type[Record], tuple[Unique, ...]] = {
 }
 
 ORDERS: Mapping[type[Record], tuple[Order, ...]] = {
-    NodeRecord: (Order("held_registered", "held", "registered"), Order("healthy_registered", "healthy", "registered")),
+    NodeRecord: (Order("healthy_registered", "healthy", "registered"),),
     SliceRecord: (
         Order("start_end", "start_ms", "end_ms", strict=True),
         Order("billed_held", "billed_milli_gpu_ms", "held_milli_gpu_ms"),

@@ -190,7 +190,7 @@ def jobs_family(view: View, classes: list[str], class_of: dict[str, str], live: 
 
 
 def pool_family(view: View) -> Metric:
-    """GPUs by cluster, flavor and state; the states of one flavor add up to what is registered."""
+    """GPUs by cluster, flavor and state; a node's states add up to what is registered, or held if that is more."""
     sums: Counter[tuple[str, str, str]] = Counter()
     for node in view.select(NodeRecord, limit=NODES_MAX):
         usable = max(0, node.healthy - node.held)

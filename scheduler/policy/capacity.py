@@ -49,6 +49,20 @@ def fits_capacity(
     return list(found)
 
 
+def joins(policy: Policy, org: OrgRecord, orgs: Sequence[OrgRecord], at_ms: int) -> list[Finding]:
+    """What no longer fits when ``org`` joins the verified ``orgs``: its class's sum, or the sum of its own projects.
+
+    One that is guaranteed nothing changes no sum. Classes above the registered capacity are nobody's hindrance: their
+    guarantees shrink in proportion, whoever joins (decision 0007).
+    """
+    index = OverrideIndex(item for item in policy.overrides if item.org == org.name and not item.project)
+    target, default = f"org:{org.name}", policy.classes[org.class_name].org_default
+    instants = (at_ms, *index.ends_after(target, at_ms))
+    if not any(any(index.share(target, default, instant).guarantee.values()) for instant in instants):
+        return fits_capacity(policy, [org], None, at_ms)
+    return fits_capacity(policy, [*(item for item in orgs if item.class_name == org.class_name), org], None, at_ms)
+
+
 def class_sums(policy: Policy, capacity: Mapping[str, int]) -> list[Sum]:
     """Flavors of which the classes together guarantee more than the registered whole GPUs of ``capacity``."""
     total: dict[str, int] = {}

@@ -106,7 +106,7 @@ def _see_node(tx: Writer, cluster: str, seen: ObservationBody, now_ms: int) -> N
         cluster=cluster,
         name=seen.node,
         flavor=seen.flavor,
-        registered=max(seen.registered, seen.gpus, known.held if known else 0),
+        registered=max(seen.registered, seen.gpus),
         healthy=seen.gpus,
         held=known.held if known else 0,
         schedulable=seen.schedulable,

@@ -1,6 +1,6 @@
 """The registry: organisations, projects and members; every change is a numbered fact.
 
-A class's guarantees must still fit after an organisation joins it, or it is refused.
+An organisation whose guarantee does not fit into its class any more is refused (decision 0007).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scheduler.core.codec import canonical
 from scheduler.core.errors import Retry
 from scheduler.core.facts import RegistryChanged
 from scheduler.core.records import MemberRecord, NodeRecord, OrgRecord, ProjectRecord
-from scheduler.policy.capacity import fits_capacity
+from scheduler.policy.capacity import joins
 from scheduler.schema.bodies import MemberBody, MemberRequest, OrgBody, OrgRequest, ProjectBody, ProjectRequest
 from scheduler.services.actors import SCOPES_BY_ROLE, Actor, require
 from scheduler.services.effective import ORGS_MAX, REGISTRY_COUNTER, EffectivePolicies, newest_policy
@@ -74,8 +74,8 @@ def _check_class(tx: Writer, policies: EffectivePolicies, org: OrgRecord) -> Non
     if org.class_name not in policy.classes:
         known = ", ".join(sorted(policy.classes))
         raise Invalid("DURE-1302", f'the policy has no class "{org.class_name}"', f"use one of: {known}")
-    orgs = (*tx.select(OrgRecord, order=("name",), limit=ORGS_MAX), org)
-    findings = fits_capacity(policy, orgs, capacity(tx) or None, org.created_at_ms)
+    of_class = tx.select(OrgRecord, Where("class_name", "=", org.class_name), order=("name",), limit=ORGS_MAX)
+    findings = joins(policy, org, of_class, org.created_at_ms)
     if findings:
         fix = findings[0].fix or "change the policy, or give it no guarantee"
         raise Refused("DURE-2106", f"{org.name} no longer fits: {findings[0].message}", fix)

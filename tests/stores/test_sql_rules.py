@@ -72,10 +72,9 @@ def test_tables_that_change_may_be_changed(database: SqlStore, sql: Sql) -> None
 
 NODE, JOB = "UPDATE node SET ", "UPDATE job SET "
 REFUSED = {
-    "held above registered": NODE + "held = 9",
+    "held raised above registered": NODE + "held = 9",
     "held below zero": NODE + "held = -1",
     "healthy above registered": NODE + "healthy = 9",
-    "registered below held": NODE + "registered = 3",
     "held raised above healthy": NODE + "healthy = 4, held = 5",
     "unknown state": JOB + "state = 'Lost'",
     "unknown holder": JOB + "held_by = 'god'",

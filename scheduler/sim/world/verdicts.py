@@ -67,11 +67,10 @@ def nodes_true(view: Reader, cluster: str, machines: Iterable[Machine]) -> Itera
     """What the control plane knows of each node is what the node is."""
     for machine in machines:
         node = view.get(NodeRecord, cluster, machine.name)
-        known = (node.healthy, node.schedulable) if node else None
-        really = (machine.healthy, machine.schedulable)
-        # What is registered is never less than what was held when it was reported.
-        if known != really or (node and node.registered < machine.registered):
-            yield f"node {machine.name} of {cluster} is {really} (healthy, schedulable), known is {known}"
+        known = (node.healthy, node.registered, node.schedulable) if node else None
+        really = (machine.healthy, machine.registered, machine.schedulable)
+        if known != really:
+            yield f"node {machine.name} of {cluster} is {really} (healthy, registered, schedulable), known is {known}"
 
 
 def outcomes(view: Reader, ground: Ground) -> Iterator[str]:

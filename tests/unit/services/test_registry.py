@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from scheduler.core.records import MemberRecord, OrgRecord, ProjectRecord, TokenRecord
+from scheduler.core.records import MemberRecord, NodeRecord, OrgRecord, ProjectRecord, TokenRecord
 from scheduler.schema.bodies import MemberRequest, OrgRequest, ProjectRequest, RoleName, TokenRequest
 from scheduler.services import registry, tokens
 from scheduler.services.actors import SCOPES_BY_ROLE, Actor, Forbidden
@@ -67,6 +68,16 @@ def test_an_organisation_whose_default_does_not_fit_is_refused(plane: ControlPla
         org(plane, name="third", class_name="sme")
     assert refused.value.code == "DURE-2106"
     assert [row.name for row in plane.rows(OrgRecord)] == ["acme", "second", "uni"]
+
+
+def test_what_is_guaranteed_nothing_always_fits(plane: ControlPlane) -> None:
+    """Class sme is full, and most nodes are gone from the register: a university may join all the same."""
+    org(plane, name="second", class_name="sme")
+    with plane.store.write() as tx:
+        for node in tx.select(NodeRecord):
+            assert tx.change(replace(node, registered=0, healthy=0), version=node.version)
+    body, new = org(plane, name="seoul-uni", class_name="university")
+    assert (body.name, new) == ("seoul-uni", True)
 
 
 def test_no_organisation_before_a_policy() -> None:

@@ -254,7 +254,6 @@ CREATE TABLE node (
   CONSTRAINT ck_node_held_at_least_0 CHECK ("held" >= 0),
   CONSTRAINT ck_node_seen_at_ms_at_least_0 CHECK ("seen_at_ms" >= 0),
   CONSTRAINT ck_node_version_at_least_1 CHECK ("version" >= 1),
-  CONSTRAINT ck_node_held_registered CHECK ("held" <= "registered"),
   CONSTRAINT ck_node_healthy_registered CHECK ("healthy" <= "registered"),
   CONSTRAINT ck_node_cluster_not_empty CHECK ("cluster" <> ''),
   CONSTRAINT ck_node_name_not_empty CHECK ("name" <> '')
