@@ -3,7 +3,8 @@
 control-plane: ``dure up`` (control plane and operator) is killed with SIGKILL at 20 random moments of a demo-like run
 and started again; jobs must live on: every one ends in its first attempt, none runs twice, none is lost.
 whole-tree: everything is killed with SIGKILL ten times, supervisors and Ray included; every job must end, if need be
-in a later attempt. After both: no node ever ran more GPUs than it has, and the ledger equals the supervisors' records.
+in a later attempt. Jobs are added so that every kill falls while some run and some wait. After both: no node ever ran
+more GPUs than it has, and the ledger equals the supervisors' records.
 Writes prove-out/results.json. Exit status 0 when everything held, 1 otherwise.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -20,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scripts.demo_parts import report
 from scripts.demo_parts.cast import POLICY
@@ -32,10 +34,19 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "prove-out"
 ORG = "prover"
 PROJECT = f"{ORG}/digits"
-JOBS = 14
+JOBS_MIN, JOBS_MAX = 14, 80
+UNENDED_MIN = 10
+"""More jobs than the eight GPUs take at once."""
 CONTROL_PLANE_KILLS, TREE_KILLS = 20, 10
 ROUND_SECONDS_MAX = 900
 SHAPES = (("h100:1", 1), ("h100:1", 2), ("a100:2", 1), ("a100:1", 2))
+
+
+class Killed(NamedTuple):
+    """The jobs of a round, and how many attempts ran at the moment of each kill."""
+
+    ids: list[str]
+    running: list[int]
 
 
 def say(text: str) -> None:
@@ -43,8 +54,8 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def tree_of(data: Path) -> list[int]:
-    """Every process that belongs to this folder's attempts: sessions whose leader is a supervisor of it."""
+def tree_of(data: Path) -> dict[int, list[int]]:
+    """The processes of this folder's attempts, by the supervisor that leads their session."""
     leaders = set()
     sessions: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
@@ -58,7 +69,7 @@ def tree_of(data: Path) -> list[int]:
         sessions.setdefault(session, []).append(int(entry.name))
         if "operators.local.supervisor" in command and str(data) in command:
             leaders.add(session)
-    return [pid for leader in leaders for pid in sessions[leader]]
+    return {leader: sessions[leader] for leader in leaders}
 
 
 def kill_control_plane(up: Up) -> None:
@@ -74,23 +85,19 @@ def kill_tree(up: Up) -> None:
 
 def end_tree(data: Path) -> None:
     """SIGKILL to everything that belongs to this folder's attempts; what ended meanwhile is no error."""
-    for pid in tree_of(data):
+    for pid in itertools.chain.from_iterable(tree_of(data).values()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def submit_all(admin: Cli) -> list[str]:
-    """Register one organisation and queue the jobs."""
-    admin.run("org", "create", ORG, "--class", "sme")
-    admin.run("project", "create", PROJECT)
-    ids = []
-    for number in range(JOBS):
+def submit(admin: Cli, ids: list[str], count: int) -> None:
+    """Queue more jobs, at most JOBS_MAX in all."""
+    for number in range(len(ids), min(len(ids) + count, JOBS_MAX)):
         gpus, nodes = SHAPES[number % len(SHAPES)]
         place = ["--project", PROJECT, "--name", f"job-{number}", "--gpus", gpus, "--nodes", str(nodes), "-o", "id"]
         script = ["--", "python", "train_digits.py", "--epochs", "4", "--min-seconds", "25"]
         options = ["--entrypoint", "ray", "--workdir", str(ROOT / "examples"), "--time", "10m", "--yes"]
         ids.append(admin.run("submit", *place, *options, *script).strip())
-    return ids
 
 
 def jobs_of(admin: Cli, ids: list[str]) -> list[dict[str, Any]]:
@@ -101,6 +108,34 @@ def jobs_of(admin: Cli, ids: list[str]) -> list[dict[str, Any]]:
         return []
 
 
+def kill_all(name: str, up: Up, admin: Cli, kills: int, kill: Callable[[Up], None], chance: random.Random) -> Killed:
+    """Kill and start again at random moments, with jobs added while there are too few; returns what was hit."""
+    ids: list[str] = []
+    submit(admin, ids, JOBS_MIN)
+    running: list[int] = []
+    while len(running) < kills:
+        time.sleep(chance.uniform(0.2, 6.0 if kill is kill_control_plane else 25.0))
+        running.append(len(tree_of(up.data)))
+        kill(up)
+        up.start()
+        ended = sum(job["state"] in ENDED for job in jobs_of(admin, ids))
+        say(f"{name}: kill {len(running)} of {kills} hit {running[-1]} attempts; {ended} of {len(ids)} jobs have ended")
+        submit(admin, ids, max(0, UNENDED_MIN - (len(ids) - ended)))
+    return Killed(ids, running)
+
+
+def until_ended(name: str, admin: Cli, ids: list[str]) -> list[dict[str, Any]]:
+    """Wait for the end of all jobs; returns them."""
+    deadline = time.monotonic() + ROUND_SECONDS_MAX
+    jobs = jobs_of(admin, ids)
+    while sum(job["state"] in ENDED for job in jobs) < len(ids):
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{name}: the jobs did not end in {ROUND_SECONDS_MAX} s")
+        time.sleep(2)
+        jobs = jobs_of(admin, ids)
+    return jobs
+
+
 def prove(name: str, kills: int, kill: Callable[[Up], None], chance: random.Random) -> dict[str, Any]:
     """One round: run, kill at random moments, wait for the end, count."""
     folder = OUT / name
@@ -108,26 +143,13 @@ def prove(name: str, kills: int, kill: Callable[[Up], None], chance: random.Rand
     policy = folder / "policy.yaml"
     policy.write_text(POLICY, encoding="utf-8")
     up = Up(folder / "data", policy, folder / "dure-up.log")
-    deadline = time.monotonic() + ROUND_SECONDS_MAX
-    done = 0
     try:
         up.start()
         admin = Cli(up.url, up.admin_token, folder / "config")
-        ids = submit_all(admin)
-        say(f"{name}: {len(ids)} jobs queued")
-        while done < kills:
-            time.sleep(chance.uniform(0.2, 6.0 if kill is kill_control_plane else 25.0))
-            kill(up)
-            done += 1
-            up.start()
-            states = [job["state"] for job in jobs_of(admin, ids)]
-            say(f"{name}: kill {done} of {kills}; {sum(state in ENDED for state in states)} of {len(ids)} ended")
-        jobs = jobs_of(admin, ids)
-        while sum(job["state"] in ENDED for job in jobs) < len(ids):
-            if time.monotonic() > deadline:
-                raise DemoFailed(f"{name}: the jobs did not end in {ROUND_SECONDS_MAX} s")
-            time.sleep(2)
-            jobs = jobs_of(admin, ids)
+        admin.run("org", "create", ORG, "--class", "sme")
+        admin.run("project", "create", PROJECT)
+        killed = kill_all(name, up, admin, kills, kill, chance)
+        jobs = until_ended(name, admin, killed.ids)
         admin.run("period", "close", "--yes", "--wait-timeout", "2m")
         usage = admin.items("usage")
         verified = {
@@ -137,13 +159,12 @@ def prove(name: str, kills: int, kill: Callable[[Up], None], chance: random.Rand
     finally:
         up.stop()
         end_tree(up.data)
-    return judged(name, done, ids, jobs, usage, verified, up.data)
+    return judged(name, killed, jobs, usage, verified, up.data)
 
 
 def judged(  # what one round has seen
     name: str,
-    kills: int,
-    ids: list[str],
+    killed: Killed,
     jobs: list[dict[str, Any]],
     usage: list[dict[str, Any]],
     verified: dict[str, bool],
@@ -154,13 +175,15 @@ def judged(  # what one round has seen
     seconds = report.gpu_seconds(records, usage)
     checks = report.invariants(records, jobs, seconds, verified)
     again = sum(job["attempt"] > 1 for job in jobs)
-    lost = len(ids) - len(jobs)
-    checks.append({"name": "no job was lost", "checked": len(ids), "broken": lost})
+    lost, idle = len(killed.ids) - len(jobs), killed.running.count(0)
+    checks.append({"name": "every kill fell while jobs ran", "checked": len(killed.running), "broken": idle})
+    checks.append({"name": "no job was lost", "checked": len(killed.ids), "broken": lost})
     unsuccessful = [job["id"] for job in jobs if job["state"] != "Succeeded"]
     checks.append({"name": "every job succeeded in the end", "checked": len(jobs), "broken": len(unsuccessful)})
     if name == "control-plane":
         checks.append({"name": "every job lived on in its first attempt", "checked": len(jobs), "broken": again})
-    return {"round": name, "kills": kills, "jobs_run_again": again, "gpu_seconds": seconds, "invariants": checks}
+    hit = {"attempts_hit": killed.running, "jobs_run_again": again}
+    return {"round": name, **hit, "gpu_seconds": seconds, "invariants": checks}
 
 
 def main(arguments: list[str]) -> int:
