@@ -42,9 +42,11 @@ class Blocker:
     """One reason with its numbers, for a (queue, flavor, size, tier).
 
     tree_node: path of the tree node whose rule blocks, or "" for machines.
-    need, have, limit: in milli-GPUs, except NoGangFit (nodes with enough free GPUs together)
-    and BackoffAfterFailure (milliseconds: ``limit`` is the instant it ends).
+    need, have, limit: in milli-GPUs, except NoGangFit (workers) and BackoffAfterFailure (milliseconds:
+    ``limit`` is the instant it ends); decision 0001, rule 7, says what they are for each reason.
     tier: the tier this reason closes, or "" when it closes every tier.
+    left: milli-GPUs of the largest gang of such workers that this reason alone would let start now; below 0 where
+    more is in use than there is. Always less than the gang has.
     """
 
     reason: Reason
@@ -55,3 +57,4 @@ class Blocker:
     limit: int
     actor: Actor
     tier: str = ""
+    left: int = 0

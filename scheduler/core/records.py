@@ -18,6 +18,7 @@ from scheduler.core.records_jobs import (
     NodeRecord,
     ObservationRecord,
     RankRecord,
+    WaitingRecord,
 )
 from scheduler.core.records_money import (
     InvoiceRecord,
@@ -57,6 +58,7 @@ Record = (
     | CounterRecord
     | CycleRecord
     | CheckpointRecord
+    | WaitingRecord
     | SliceRecord
     | LedgerTxRecord
     | LedgerEntryRecord
@@ -92,4 +94,5 @@ __all__ = [
     "Record",
     "SliceRecord",
     "TokenRecord",
+    "WaitingRecord",
 ]

@@ -174,7 +174,10 @@ class FindingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleRecord:
-    """One allocator cycle that decided something: enough to replay it and to explain it (S12, S13)."""
+    """One allocator cycle that took steps: enough to replay it and to say whether the replay is the same (S12).
+
+    plan_json: ``Plan.recorded``: the steps, and a hash over the reasons of everything that waits.
+    """
 
     KEY: ClassVar = ("number",)
     APPEND_ONLY: ClassVar = True
@@ -188,6 +191,25 @@ class CycleRecord:
     input_hash: str
     plan_json: str
     duration_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRecord:
+    """Why jobs wait, as the newest cycle found it (S13): one row, named ``newest``, for everybody who asks.
+
+    Older reasons are made anew from facts where somebody needs them; kept, they would be most of the database.
+    """
+
+    KEY: ClassVar = ("name",)
+    APPEND_ONLY: ClassVar = False
+    name: str
+    cycle: int
+    """The newest cycle that took steps, 0 before the first."""
+    at_ms: int
+    policy_version: int
+    reasons_json: str
+    """``Plan.waiting``: a plan without steps."""
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -275,5 +275,7 @@ class AllocatorState:
         exchanged: dict[str, int] = {}
         for (leaf, flavor), amount in weighted.items():
             exchanged[leaf] = exchanged.get(leaf, 0) + amount * rates.get(flavor, PPM_ONE)
-        # milli-GPU-ms x ppm / (ms x 1,000) is GPUs x ppm: millionths of a GPU.
-        return {leaf: amount // (table.full * MILLI_PER_GPU) for leaf, amount in sorted(exchanged.items())}
+        # milli-GPU-ms x ppm / (ms x 1,000) is GPUs x ppm: millionths of a GPU. Who counts nothing any more is left out:
+        # a cycle must not become slower with every user there ever was.
+        averages = ((leaf, amount // (table.full * MILLI_PER_GPU)) for leaf, amount in sorted(exchanged.items()))
+        return {leaf: micro_gpus for leaf, micro_gpus in averages if micro_gpus}

@@ -25,6 +25,7 @@ from scheduler.core.records import (
     JobRecord,
     NodeRecord,
     RankRecord,
+    WaitingRecord,
 )
 from scheduler.core.state import AllocatorState
 from scheduler.services.effective import EffectivePolicies, newest_policy
@@ -35,6 +36,9 @@ LEASE = "allocator"
 FACTS_A_STEP = 10_000
 CHECKPOINT_EVERY = 1_000
 REBUILD_BATCHES_MAX = 10_000
+DROPPED_PAUSE_MS = 1_000
+NEWEST = "newest"
+"""The one row of reasons."""
 
 
 class Dropped(Exception):
@@ -60,8 +64,8 @@ class _Lead:
     state: AllocatorState
     cycle: int
     decided_for: tuple[str, int, int, int] | None = None
-    blockers_text: str = ""
-    """Why jobs wait, as last recorded."""
+    waiting: str = ""
+    """Why jobs wait, as last written."""
     latest_ms: int = 0
     """The newest instant it knows of: a process that stood still never decides before what it decides on."""
     wake_ms: int | None = None
@@ -111,12 +115,13 @@ class Allocator:
         with self._store.read() as view:
             checkpoints = view.select(CheckpointRecord, order=("-cycle",), limit=1)
             cycles = view.select(CycleRecord, order=("-number",), limit=1)
+            waiting = view.get(WaitingRecord, NEWEST)
         state = AllocatorState.from_json(json.loads(checkpoints[0].state_json)) if checkpoints else AllocatorState()
         lead = _Lead(epoch, state, cycle=0)
         if cycles:
             lead.cycle, lead.latest_ms = cycles[0].number, cycles[0].at_ms
-        if cycles and cycles[0].code_version == self._code_version:
-            lead.blockers_text = _blockers_text(Plan.from_json(json.loads(cycles[0].plan_json)))
+        if waiting is not None:
+            lead.waiting = waiting.reasons_json
         for _ in range(REBUILD_BATCHES_MAX):
             with self._store.read() as view:
                 facts = view.facts(state.fact_seq, limit=FACTS_A_STEP)
@@ -152,40 +157,43 @@ class Allocator:
         # Decided is only what is written: a write that raises leaves the question open for the next step.
         asked, lead.decided_for = self._question(lead, effective), None
         lead.wake_ms = lead.state.next_wake_ms(now_ms)
-        admitted: list[str] = []
-        dropped: list[str] = []
-        blockers_text = _blockers_text(plan)
-        if plan.steps or blockers_text != lead.blockers_text:
-            lead.cycle += 1
-            self._record(lead, snapshot, plan.canonical(), now_ms, duration_us)
-            lead.blockers_text = blockers_text
-            admitted, dropped = self._apply(lead, effective, plan, now_ms)
-        if not dropped:
-            lead.decided_for = asked
+        waiting = plan.waiting()
+        if plan.steps or waiting != lead.waiting:
+            self._write(lead, snapshot, plan, waiting, duration_us)
+            lead.waiting = waiting
+        admitted, dropped = self._apply(lead, effective, plan, now_ms)
+        lead.decided_for = asked
+        if dropped:
+            # What a dropped step was decided on has changed, so a fact is coming; should it be long in coming
+            # (facts wait for the oldest transaction), the question is asked again, but not without a pause.
+            lead.wake_ms = min(now_ms + DROPPED_PAUSE_MS, lead.wake_ms or now_ms + DROPPED_PAUSE_MS)
         return CycleReport(True, True, tuple(admitted), tuple(dropped), duration_us)
 
-    def _record(self, lead: _Lead, snapshot: Snapshot, plan_text: str, now_ms: int, duration_us: int) -> None:
+    def _write(self, lead: _Lead, snapshot: Snapshot, plan: Plan, waiting: str, duration_us: int) -> None:
+        """Record the cycle if it takes steps, and why jobs wait if that is news."""
+        number = lead.cycle + (1 if plan.steps else 0)
         record = CycleRecord(
-            number=lead.cycle,
+            number=number,
             epoch=lead.epoch,
-            at_ms=now_ms,
+            at_ms=snapshot.at_ms,
             fact_seq=snapshot.fact_seq,
             policy_version=snapshot.policy_version,
             registry_seq=snapshot.registry_seq,
             code_version=self._code_version,
             input_hash=snapshot.input_hash,
-            plan_json=plan_text,
+            plan_json=plan.recorded(waiting),
             duration_us=duration_us,
         )
+        lead.cycle = number  # used up, even if nobody can say whether the write was one
         with self._store.write() as tx:
             tx.fence(LEASE, lead.epoch)
-            tx.add(record)
-            if lead.cycle % CHECKPOINT_EVERY == 0:
-                tx.add(
-                    CheckpointRecord(
-                        cycle=lead.cycle, fact_seq=snapshot.fact_seq, state_json=canonical(lead.state.to_json())
-                    )
-                )
+            if plan.steps:
+                tx.add(record)
+                if number % CHECKPOINT_EVERY == 0:
+                    state_json = canonical(lead.state.to_json())
+                    tx.add(CheckpointRecord(cycle=number, fact_seq=snapshot.fact_seq, state_json=state_json))
+            if waiting != lead.waiting:
+                _tell(tx, number, snapshot, waiting)
 
     def _apply(self, lead: _Lead, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[str], list[str]]:
         admitted, dropped = [], []
@@ -200,8 +208,21 @@ class Allocator:
         return admitted, dropped
 
 
-def _blockers_text(plan: Plan) -> str:
-    return replace(plan, steps=()).canonical()
+def _tell(tx: Writer, cycle: int, snapshot: Snapshot, waiting: str) -> None:
+    """Put the newest reasons in place of those before; the lease's fence keeps other writers away."""
+    known = tx.get(WaitingRecord, NEWEST)
+    fresh = WaitingRecord(
+        name=NEWEST,
+        cycle=cycle,
+        at_ms=snapshot.at_ms,
+        policy_version=snapshot.policy_version,
+        reasons_json=waiting,
+        version=known.version if known else 1,
+    )
+    if known is None:
+        tx.add(fresh)
+    else:
+        tx.change(fresh, version=known.version)
 
 
 def admit(tx: Writer, step: Admit, effective: EffectivePolicy, cycle: int, now_ms: int) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, JobState
-from scheduler.core.records import AttemptRecord, CycleRecord, JobRecord, ObservationRecord
+from scheduler.core.records import AttemptRecord, JobRecord, ObservationRecord, WaitingRecord
 from scheduler.schema.bodies import EventBody, JobBody, Listing
 from scheduler.services.actors import Actor
+from scheduler.services.cycle import NEWEST
 from scheduler.services.job_bodies import instant, job_body
 from scheduler.services.jobs import find_job, newest_attempt
 from scheduler.services.ports import Reader, Where
@@ -108,7 +109,6 @@ def job_events(view: Reader, job: JobRecord) -> list[EventBody]:
     return [EventBody(at=instant(at), event=event, detail=detail) for at, _, event, detail in sorted(events)]
 
 
-def newest_cycle(view: Reader) -> CycleRecord | None:
-    """The newest recorded cycle: its plan holds every blocker."""
-    found = view.select(CycleRecord, order=("-number",), limit=1)
-    return found[0] if found else None
+def newest_reasons(view: Reader) -> WaitingRecord | None:
+    """Why jobs wait, as the newest cycle found it."""
+    return view.get(WaitingRecord, NEWEST)

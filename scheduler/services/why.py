@@ -5,27 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from scheduler.core.allocator.explain import Explanation, JobFacts, explain
+from scheduler.core.allocator.explain import Explanation, FreeGpus, JobFacts, explain
 from scheduler.core.allocator.plan import Plan
 from scheduler.core.lifecycle import JobState
-from scheduler.core.records import CycleRecord, JobRecord
+from scheduler.core.records import JobRecord, NodeRecord, WaitingRecord
 from scheduler.schema.bodies import BlockerBody, WhyBody
 from scheduler.services.actors import Actor
 from scheduler.services.job_bodies import instant
-from scheduler.services.job_views import newest_cycle
+from scheduler.services.job_views import newest_reasons
 from scheduler.services.jobs import find_job, newest_attempt
 from scheduler.services.pictures import leaf_of, live_attempts, pending_of, request_of
 from scheduler.services.ports import Reader, Where
+from scheduler.services.registry import NODES_MAX
 
 
-def plan_of(cycle: CycleRecord | None) -> Plan:
-    """The recorded plan; an empty one before the first cycle."""
-    return Plan.from_json(json.loads(cycle.plan_json)) if cycle else Plan()
+def plan_of(waiting: WaitingRecord | None) -> Plan:
+    """The newest reasons as a plan without steps; an empty one before the first cycle."""
+    return Plan.from_json(json.loads(waiting.reasons_json)) if waiting else Plan()
 
 
 def reasons(view: Reader) -> Callable[[JobRecord], str]:
     """A function from a queued job to its first reason, by the newest recorded cycle; "" when none has seen it."""
-    plan = plan_of(newest_cycle(view))
+    plan = plan_of(newest_reasons(view))
 
     def first(job: JobRecord) -> str:
         found = plan.reasons(pending_of(job))
@@ -37,9 +38,12 @@ def reasons(view: Reader) -> Callable[[JobRecord], str]:
 def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
     """Every reason with numbers, who can act, and what would help; other tenants appear as class names only."""
     job = find_job(view, actor, name)
-    cycle = newest_cycle(view)
+    waiting = newest_reasons(view)
     attempt = newest_attempt(view, job)
     own = (Where("user", "=", job.user), Where("org", "=", job.org), Where("project", "=", job.project))
+    plan, pending = plan_of(waiting), pending_of(job)
+    live = tuple(live_attempts(view, *own, Where("flavor", "=", job.flavor)))
+    is_alone = _waiting(view, job) <= 1
     facts = JobFacts(
         job=job.id,
         state=job.state,
@@ -50,12 +54,26 @@ def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
         tier=attempt.tier if attempt else None,
         stop_reason=attempt.stop_reason if attempt else None,
         message=job.message,
-        own_live=tuple(live_attempts(view, *own, Where("flavor", "=", job.flavor))),
+        own_live=live,
+        open_tiers=plan.open_tiers(pending),
+        is_alone=is_alone,
+        free=_free(view, job.flavor) if is_alone and live else (),
     )
-    return _body(view, job, cycle, explain(facts, plan_of(cycle).reasons(pending_of(job)), now_ms))
+    return _body(view, job, waiting, explain(facts, plan.reasons(pending), now_ms))
 
 
-def _body(view: Reader, job: JobRecord, cycle: CycleRecord | None, found: Explanation) -> WhyBody:
+def _waiting(view: Reader, job: JobRecord) -> int:
+    """Jobs of the pool that wait for the job's flavor, itself included."""
+    return view.count(JobRecord, Where("state", "=", JobState.QUEUED), Where("flavor", "=", job.flavor))
+
+
+def _free(view: Reader, flavor: str) -> tuple[FreeGpus, ...]:
+    """Free GPUs of the flavor's nodes that take new work."""
+    nodes = view.select(NodeRecord, Where("flavor", "=", flavor), Where("schedulable", "=", True), limit=NODES_MAX)
+    return tuple((node.cluster, node.name, node.healthy - node.held) for node in nodes)
+
+
+def _body(view: Reader, job: JobRecord, waiting: WaitingRecord | None, found: Explanation) -> WhyBody:
     queued = Where("state", "=", JobState.QUEUED)
     ahead = (
         Where("org", "=", job.org),
@@ -83,8 +101,8 @@ def _body(view: Reader, job: JobRecord, cycle: CycleRecord | None, found: Explan
         ],
         would_help=list(found.would_help),
         ahead_in_project=view.count(JobRecord, queued, *ahead) if job.state is JobState.QUEUED else 0,
-        pending_in_pool=view.count(JobRecord, queued, Where("flavor", "=", job.flavor)),
-        cycle=cycle.number if cycle else 0,
-        decided_at=instant(cycle.at_ms) if cycle else "",
-        policy_version=cycle.policy_version if cycle else 0,
+        pending_in_pool=_waiting(view, job),
+        cycle=waiting.cycle if waiting else 0,
+        decided_at=instant(waiting.at_ms) if waiting else "",
+        policy_version=waiting.policy_version if waiting else 0,
     )

@@ -17,6 +17,7 @@ from scheduler.core.errors import Finding
 from scheduler.core.model import LiveAttempt, PendingJob, Tier
 from scheduler.core.reasons import Blocker, Reason
 from scheduler.core.tree import lineage
+from scheduler.sim.expected import Told, expected, phase_of, told
 from scheduler.sim.rules import Estate, jobs_of
 
 LATER_MS = 1
@@ -154,31 +155,67 @@ def work_conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
 
 
 def explained(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """S13: every job that waits has reasons that close each of its tiers, and whose numbers say so."""
+    """S13: every job that waits has exactly the reasons that hold, with their numbers, and they close its tiers."""
     findings = []
     started = {step.job for step in plan.steps}
+    estate, delayed = _end(snapshot, plan), {job.job for job in snapshot.delayed}
     for job in snapshot.pending:
         if job.job in started:
             continue
-        reasons = plan.reasons(job)
-        closed = {blocker.tier for blocker in reasons if blocker.reason is not Reason.BEHIND_HIGHER_PRIORITY}
-        if not reasons or ("" not in closed and not set(job.request.tiers) <= closed):
-            findings.append(Finding(job.job, "S13", f"not every tier is closed by a reason: {reasons}"))
-        findings += [
-            Finding(job.job, "S13", f"the numbers do not say so: {blocker}")
-            for blocker in reasons
-            if not _numbers_agree(blocker, snapshot.at_ms)
-        ]
-    return findings
+        reasons = [blocker for blocker in plan.reasons(job) if blocker.reason is not Reason.BEHIND_HIGHER_PRIORITY]
+        waits = {blocker.limit for blocker in reasons if blocker.reason is Reason.BACKOFF_AFTER_FAILURE}
+        found = [told(blocker) for blocker in reasons if blocker.reason is not Reason.BACKOFF_AFTER_FAILURE]
+        could_start = estate.first_open(job) is not None
+        wanted = set() if could_start else expected(estate, job)
+        if waits != ({job.not_before_ms} if job.job in delayed else set()) or (could_start and not waits):
+            findings.append(Finding(job.job, "S13", f"waits out {waits}, could start: {could_start}"))
+        if len(found) != len(set(found)) or {*map(_unplaced, found)} != {*map(_unplaced, wanted)}:
+            findings.append(Finding(job.job, "S13", f"is told {sorted(found)} and not {sorted(wanted)}"))
+    return [*findings, *_in_line(snapshot, plan, estate)]
+
+
+def _unplaced(item: Told) -> Told:
+    """Where nobody on the path has a guarantee, any tree node of it may be named."""
+    nothing = item[0] is Reason.SHARE_BUSY and item[3:5] == (0, 0)
+    return (item[0], "", *item[2:]) if nothing else item
+
+
+def _in_line(snapshot: Snapshot, plan: Plan, estate: Estate) -> Iterator[Finding]:
+    """Of the jobs of a flavor that only machines stop, the earliest phase is first, and not all of it is behind."""
+    first: dict[str, list[tuple[int, PendingJob]]] = {}
+    for job in _waiting(snapshot, plan):
+        phase = phase_of(estate, job)
+        if phase is not None:
+            first.setdefault(job.request.flavor, []).append((phase, job))
+        elif _behind(plan, job):
+            yield Finding(job.job, "S13", "is behind somebody, and not only machines stop it")
+    for flavor, jobs in first.items():
+        earliest = min(phase for phase, _ in jobs)
+        ahead = {job.request.milli_gpus for phase, job in jobs if phase == earliest and not _behind(plan, job)}
+        for phase, job in jobs:
+            behind = _behind(plan, job)
+            if phase > earliest and not behind:
+                yield Finding(job.job, "S13", "is not told that others come before it")
+            for blocker in behind:
+                numbers = (blocker.need, blocker.have, blocker.limit in ahead, blocker.tier)
+                if numbers != (job.request.milli_gpus, estate.free(flavor), True, list(Tier)[phase]):
+                    yield Finding(job.job, "S13", f"the numbers do not say so: {blocker}")
+
+
+def _behind(plan: Plan, job: PendingJob) -> list[Blocker]:
+    return [blocker for blocker in plan.reasons(job) if blocker.reason is Reason.BEHIND_HIGHER_PRIORITY]
 
 
 def settled(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """S15: the next cycle, without news, is empty; the one after it gives the same reasons."""
+    """S15: the next cycle, without news, is empty; the one after it gives the same reasons, but for whose turn it is.
+
+    Shares change as time passes, so another may be next.
+    """
     quiet = after(snapshot, plan)
     again = decide(quiet)
     findings = [_finding("S15", step, "started by a cycle without news") for step in again.steps]
     later = decide(replace(quiet, at_ms=quiet.at_ms + LATER_MS))
-    if later.canonical() != again.canonical() and not any(
+    if _without_turns(later) != _without_turns(again) and not any(
         job.not_before_ms <= quiet.at_ms + LATER_MS for job in quiet.delayed
     ):
         findings.append(Finding("plan", "S15", "two cycles without news give other reasons"))
@@ -199,6 +236,14 @@ def replayed(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     texts = {plan.canonical(), decide(snapshot).canonical(), decide(turned).canonical()}
     texts.add(Plan.from_json(plan.to_json()).canonical())
     return [] if len(texts) == 1 else [Finding("plan", "S12", "one input has several plans")]
+
+
+def _without_turns(plan: Plan) -> str:
+    blockers = {
+        key: tuple(blocker for blocker in found if blocker.reason is not Reason.BEHIND_HIGHER_PRIORITY)
+        for key, found in plan.blockers.items()
+    }
+    return replace(plan, blockers=blockers).canonical()
 
 
 def _replay(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Admit, Estate]]:
@@ -232,23 +277,6 @@ def _in_order(snapshot: Snapshot) -> list[PendingJob]:
 def _opens_before(estate: Estate, job: PendingJob, phase: int) -> bool:
     first = estate.first_open(job)
     return first is not None and list(Tier).index(first) < phase
-
-
-def _numbers_agree(blocker: Blocker, at_ms: int) -> bool:
-    need, have, limit = blocker.need, blocker.have, blocker.limit
-    match blocker.reason:
-        case Reason.NO_CAPACITY | Reason.NO_GANG_FIT | Reason.MODEL_UNAVAILABLE:
-            return need > have
-        case Reason.SHARE_BUSY | Reason.ORG_CAP_REACHED | Reason.PROJECT_CAP_REACHED:
-            return need + have > limit
-        case Reason.RESERVED_FOR_OTHER:
-            return have - need < limit
-        case Reason.BEHIND_HIGHER_PRIORITY:
-            return need <= limit
-        case Reason.BACKOFF_AFTER_FAILURE:
-            return limit > at_ms
-        case _:
-            return need > have
 
 
 def _finding(code: str, step: Admit, message: str) -> Finding:

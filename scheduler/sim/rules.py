@@ -69,13 +69,13 @@ class Estate:
         """At the leaf, or at an ancestor, all claims with the gang added fit the guarantee there."""
         gang = {leaf: request.milli_gpus}
         return any(
-            self._claims_inside(path, request.flavor, gang) <= self.guarantee(path, request.flavor)
+            self.claims_inside(path, request.flavor, gang) <= self.guarantee(path, request.flavor)
             for path in lineage(leaf)
         )
 
     def claim(self, path: str, flavor: str, added: dict[str, int] | None = None) -> int:
         """What a subtree claims of its parent's guarantee: its own guarantee, or what is claimed inside if more."""
-        return max(self.guarantee(path, flavor), self._claims_inside(path, flavor, added or {}))
+        return max(self.guarantee(path, flavor), self.claims_inside(path, flavor, added or {}))
 
     def guarantee(self, path: str, flavor: str) -> int:
         """The guarantee after shrinking in proportion to what is healthy."""
@@ -85,11 +85,21 @@ class Estate:
         promised = self.promised(flavor)
         return configured * capacity // promised if capacity < promised else configured
 
+    def configured(self, path: str, flavor: str) -> int:
+        """The guarantee as the policy says it."""
+        return self._node(path).guarantee.get(flavor, 0)
+
+    def children(self, path: str) -> set[str]:
+        """The tree nodes below one."""
+        return self._children.get(path, set())
+
     def promised(self, flavor: str) -> int:
         """Sum of the classes' guarantees as the policy says them."""
         return sum(self._node(path).guarantee.get(flavor, 0) for path in self._children.get(ROOT, ()))
 
-    def _claims_inside(self, path: str, flavor: str, added: dict[str, int]) -> int:
+    def claims_inside(self, path: str, flavor: str, added: dict[str, int] | None = None) -> int:
+        """What is claimed at a tree node by its own guaranteed usage and its children; ``added``: milli-GPUs more."""
+        added = added or {}
         own = added.get(path, 0) + sum(
             holding.request.milli_gpus
             for holding in self.holdings

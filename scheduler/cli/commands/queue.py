@@ -94,10 +94,9 @@ def why(session: Session, job: str, output: str) -> None:
     for line in numbered.splitlines():
         number += not line.startswith(" ")  # a folded sentence goes on in lines that begin with a space
         session.data(f"  {'' if line.startswith(' ') else number:<3}{line}")
-    helps = list(dict.fromkeys([*body.would_help, *(remedy for item in body.blockers for remedy in item.remedies)]))
-    if helps:
+    if body.would_help:
         session.data("What would help:")
-        for text in helps:
+        for text in body.would_help:
             session.data(f"  {clean(text)}")
     if body.cycle:
         ahead = f"{body.ahead_in_project} ahead in its project, {body.pending_in_pool} waiting in all"

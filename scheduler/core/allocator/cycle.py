@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduler.core.allocator.blockers import Reasons
+from scheduler.core.allocator.blockers import Reasons, Turn
 from scheduler.core.allocator.layout import listed
 from scheduler.core.allocator.lines import shape_of
 from scheduler.core.allocator.lineup import Lineup
@@ -16,7 +16,7 @@ from scheduler.core.allocator.order import Shares, Tournament
 from scheduler.core.allocator.placement import Cluster
 from scheduler.core.allocator.plan import Admit, BlockerKey, Plan
 from scheduler.core.allocator.snapshot import Snapshot
-from scheduler.core.allocator.stock import Gang, Ladder, Size, Stock, stocks
+from scheduler.core.allocator.stock import Gang, Ladder, Stock, stocks
 from scheduler.core.allocator.tiers import GUARANTEED, PHASES
 from scheduler.core.model import Tier
 from scheduler.core.reasons import Actor, Blocker, Reason
@@ -81,29 +81,18 @@ class _Cycle:
                 tournament.remove(place if closed else leaf)
 
     def reasons(self) -> dict[BlockerKey, tuple[Blocker, ...]]:
-        """Why gangs wait, by place and size; those of jobs in back-off too where no tier is open to them."""
+        """Why gangs wait, by place and size, in every tier; of those in back-off what would stop them besides."""
         known = bool(self._snapshot.nodes)
         lineup, paths = self._lineup, self._layout.paths
-        waiting = [(place, size, tiers) for (place, size), tiers in lineup.waiting().items()]
+        waiting = lineup.waiting()
         for job in self._snapshot.delayed:
-            gang = lineup.gang(shape_of(job))
-            place = lineup.places[self._layout.numbers[job.leaf]]
-            if not any(gang.open(place, tier) for tier in gang.tiers):
-                waiting.append((place, gang.size, gang.tiers))
-        of = {stock: Reasons(paths, stock, nodes_known=known) for stock in self._stocks.values()}
-        wanted: dict[tuple[int, Size], tuple[Tier, ...]] = {}
-        for place, size, tiers in waiting:
-            key = (of[size.stock].place_of(place), size)
-            known_tiers = wanted.get(key)
-            if known_tiers is None:
-                wanted[key] = tiers
-            elif known_tiers != tiers:
-                wanted[key] = tuple(tier for tier in PHASES if tier in known_tiers or tier in tiers)
+            waiting.add((lineup.places[self._layout.numbers[job.leaf]], lineup.gang(shape_of(job)).size))
+        turns = {stock: self._turn(stock) for stock in self._stocks.values()}
+        of = {stock: Reasons(paths, stock, turn, nodes_known=known) for stock, turn in turns.items()}
+        wanted = {(of[size.stock].place_of(place), size) for place, size in waiting}
         return {
-            BlockerKey(paths[place], size.stock.flavor, size.workers, size.gpus): of[size.stock].find(
-                place, size, tiers
-            )
-            for (place, size), tiers in wanted.items()
+            BlockerKey(paths[place], size.stock.flavor, size.workers, size.gpus): of[size.stock].find(place, size)
+            for place, size in wanted
         }
 
     def backoff(self) -> dict[str, Blocker]:
@@ -122,6 +111,26 @@ class _Cycle:
             rate = self._stocks[attempt.request.flavor].exchange_ppm
             held[leaf] = held.get(leaf, 0) + attempt.request.gpus * rate
         return held
+
+    def _turn(self, stock: Stock) -> Turn | None:
+        """Whose turn it is when GPUs of a flavor are freed: the first, by phase and share, that only machines stop."""
+        lineup, odd = self._lineup, self._lineup.odd_turns(stock)
+        for phase, tier in enumerate(PHASES):
+            in_order = [gang for gang in lineup.accepting(tier, late=False) if gang.in_order and gang.stock is stock]
+            gangs = [gang for gang in in_order if gang.could_fit()]
+            permitted: dict[int, int] = {}
+            if gangs:
+                ladder = Ladder(gangs)
+                permitted = {place: ladder.up_to(stock.due(place, tier)) & mask for place, mask in lineup.below.items()}
+            own = odd.get(tier, {})
+            leaves = own.keys() | lineup.leaves(permitted) if permitted else own.keys()
+            if leaves:
+                leaf = Tournament(self._shares, lineup.oldest, leaves).leader()
+                place = lineup.places[leaf]
+                number = lineup.first(leaf, None, permitted.get(place, 0) | own.get(leaf, 0))
+                if number is not None:
+                    return Turn(phase, place, lineup.gang_at(leaf, number).need)
+        return None
 
     def _look_for(self, gangs: list[Gang]) -> None:
         """Open a phase for these gangs, as far as some cluster has room for them."""

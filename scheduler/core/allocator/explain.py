@@ -6,10 +6,10 @@ job's own path only the class is named: a tenant does not see other tenants.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from scheduler.core.allocator.tiers import BORROW, GUARANTEED
+from scheduler.core.allocator.tiers import BORROW, GUARANTEED, PHASES, SCAVENGE
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
 from scheduler.core.model import GangRequest, LiveAttempt, Tier
 from scheduler.core.reasons import Actor, Blocker, Reason
@@ -18,9 +18,15 @@ from scheduler.core.units import MILLI_PER_GPU, MS_PER_SECOND
 
 SUGGESTED_JOBS_MAX = 3
 """At most so many own jobs are named whose end would help."""
-
-
-FEWER_NODES = "fewer nodes: --nodes "
+NOT_NOW = frozenset({Reason.BACKOFF_AFTER_FAILURE, Reason.HELD_BY_USER, Reason.HELD_BY_ADMIN})
+"""Reasons that no change of the gang ends."""
+STARTS_IN = {
+    GUARANTEED: "start now inside a guarantee",
+    BORROW: "start now on GPUs that others do not use",
+    SCAVENGE: "start now on what nobody else can use",
+}
+FreeGpus = tuple[str, str, int]
+"""(cluster, node, free GPUs): below 0 where more is held than is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,9 @@ class JobFacts:
     """What ``explain`` knows of a job. own_live: the same user's attempts that hold GPUs.
 
     held_by: ``user`` or ``admin`` while Held. attempt_state, tier, stop_reason: of the live attempt while Active.
+    open_tiers: tiers it does not list and in which it could start now (``Plan.open_tiers``).
+    is_alone: no other job waits for the flavor, so freed GPUs go to nobody else.
+    free: of the nodes of the flavor that take new work.
     """
 
     job: str
@@ -40,6 +49,9 @@ class JobFacts:
     stop_reason: StopReason | None = None
     message: str = ""
     own_live: tuple[LiveAttempt, ...] = ()
+    open_tiers: tuple[Tier, ...] = ()
+    is_alone: bool = False
+    free: tuple[FreeGpus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +80,78 @@ def explain(job: JobFacts, blockers: Sequence[Blocker], at_ms: int) -> Explanati
     elif job.state is not JobState.QUEUED:
         return Explanation(job.state, _not_waiting(job))
     reasons = tuple(_sentence(_explained(job, blocker, at_ms)) for blocker in blockers)
-    return Explanation(job.state, _summary(job, reasons), reasons, _would_help(reasons))
+    would_help = (*_changes(job, blockers), *(remedy for reason in reasons for remedy in reason.remedies))
+    return Explanation(job.state, _summary(job, reasons), reasons, tuple(dict.fromkeys(would_help)))
 
 
-def _would_help(reasons: Sequence[Explained]) -> tuple[str, ...]:
-    """Every remedy once; of several smaller gangs only the smallest, which satisfies all."""
-    remedies = list(dict.fromkeys(remedy for reason in reasons for remedy in reason.remedies))
-    fewer = sorted(
-        (remedy for remedy in remedies if remedy.startswith(FEWER_NODES)), key=lambda text: (len(text), text)
+def _changes(job: JobFacts, blockers: Sequence[Blocker]) -> Iterator[str]:
+    """What the user can do to start now. Each alone is enough, for as long as nothing else happens.
+
+    In a settled pool nobody else can start, so what the rules and the machines leave open is open to this job.
+    """
+    if any(blocker.reason in NOT_NOW for blocker in blockers):
+        return
+    tiers = job.request.tiers
+    fitting = max((_fits(job, _closers(blockers, tier)) for tier in tiers), default=0)
+    if fitting:
+        yield f"fewer nodes: --nodes {fitting}"
+    if job.open_tiers:
+        more = job.open_tiers[0]
+        listed = ",".join(tier for tier in PHASES if tier in tiers or tier is more)
+        yield f"--tier {listed}: {STARTS_IN[more]}"
+    if job.is_alone:
+        able = sorted(
+            (attempt.request.gpus, attempt.job)
+            for attempt in job.own_live
+            if attempt.state is not AttemptState.STOPPING
+            and any(_makes_room(job, attempt, _closers(blockers, tier)) for tier in tiers)
+        )
+        for gpus, name in able[:SUGGESTED_JOBS_MAX]:
+            yield f"cancel your job {name} ({gpus} GPU{'s' if gpus > 1 else ''})"
+
+
+def _closers(blockers: Sequence[Blocker], tier: Tier) -> list[Blocker]:
+    """The reasons that close a tier."""
+    behind = Reason.BEHIND_HIGHER_PRIORITY
+    return [blocker for blocker in blockers if blocker.tier in ("", tier) and blocker.reason is not behind]
+
+
+def _fits(job: JobFacts, closers: Sequence[Blocker]) -> int:
+    """Workers of the gang that every one of the reasons leaves room for."""
+    left = min((blocker.left for blocker in closers), default=0)
+    return max(0, left) // (job.request.gpus_per_node * MILLI_PER_GPU)
+
+
+def _makes_room(job: JobFacts, attempt: LiveAttempt, closers: Sequence[Blocker]) -> bool:
+    """Whether all of these reasons would be gone if this own attempt were."""
+    freed, request = attempt.request.milli_gpus, job.request
+    if attempt.request.flavor != request.flavor:
+        return False
+    for blocker in closers:
+        match blocker.reason:
+            case Reason.NO_CAPACITY | Reason.NO_GANG_FIT if not blocker.tree_node:
+                enough = _workers_without(job, attempt) >= request.nodes
+            case Reason.SHARE_BUSY if attempt.tier is not GUARANTEED or blocker.actor is Actor.ADMIN:
+                enough = False
+            case Reason.SHARE_BUSY | Reason.ORG_CAP_REACHED | Reason.PROJECT_CAP_REACHED | Reason.RESERVED_FOR_OTHER:
+                enough = blocker.left + freed >= blocker.need
+            case _:
+                enough = False
+        if not enough:
+            return False
+    return bool(closers)
+
+
+def _workers_without(job: JobFacts, attempt: LiveAttempt) -> int:
+    """Workers of the gang that would fit into the attempt's cluster if the attempt were gone."""
+    freed: dict[str, int] = {}
+    for rank in attempt.ranks:
+        freed[rank.node] = freed.get(rank.node, 0) + rank.gpus
+    return sum(
+        max(0, gpus + freed.get(node, 0)) // job.request.gpus_per_node
+        for cluster, node, gpus in job.free
+        if cluster == attempt.cluster
     )
-    return tuple(remedy for remedy in remedies if remedy not in fewer[1:])
 
 
 def _sentence(reason: Explained) -> Explained:
@@ -126,7 +200,7 @@ def _explained(job: JobFacts, blocker: Blocker, at_ms: int) -> Explained:
         case Reason.NO_CAPACITY if blocker.tree_node == ROOT:
             return _guarantees_shrunk(blocker)
         case Reason.NO_CAPACITY:
-            return _no_capacity(job, blocker)
+            return _no_capacity(blocker)
         case Reason.NO_GANG_FIT:
             return _no_gang_fit(job, blocker)
         case Reason.RESERVED_FOR_OTHER:
@@ -134,9 +208,8 @@ def _explained(job: JobFacts, blocker: Blocker, at_ms: int) -> Explained:
         case Reason.BEHIND_HIGHER_PRIORITY:
             return Explained(
                 blocker,
-                f"{_gpus(blocker.limit, blocker)} were free when the cycle began and it could have started as "
-                f"{blocker.tier}; they went to jobs whose share is smaller or that were before it in its line.",
-                ("wait: every start of the others raises their share and brings it forward",),
+                f"another gang, of {_gpus(blocker.limit, blocker)}, is next: gangs inside a guarantee come first, then "
+                f"who has the smallest share; {_are(blocker.have)} free, this gang needs {_count(blocker.need)}.",
             )
         case Reason.BACKOFF_AFTER_FAILURE:
             seconds = max(0, blocker.limit - at_ms + MS_PER_SECOND - 1) // MS_PER_SECOND
@@ -146,24 +219,20 @@ def _explained(job: JobFacts, blocker: Blocker, at_ms: int) -> Explained:
 
 
 def _share_busy(job: JobFacts, blocker: Blocker) -> Explained:
-    remedies = []
-    if BORROW not in job.request.tiers:
-        remedies.append("--tier guaranteed,borrow: start on GPUs that others do not use now")
     if blocker.actor is Actor.ADMIN:
         sentence = (
             f"guaranteed: neither your project nor its organisation or class has a guarantee of {blocker.flavor}; "
             f"this gang needs {_count(blocker.need)}."
         )
-        return Explained(blocker, sentence, (*remedies, "ask an administrator for a guarantee"))
+        return Explained(blocker, sentence, ("ask an administrator for a guarantee",))
     sentence = (
         f"guaranteed: {_name(job, blocker.tree_node)} has a guarantee of {_gpus(blocker.limit, blocker)}; "
-        f"{_count(blocker.have)} are in use or promised inside it, this gang needs {_count(blocker.need)}."
+        f"{_are(blocker.have)} in use or promised inside it, {_are(max(0, blocker.left))} left for this "
+        f"gang, which needs {_count(blocker.need)}."
     )
-    fitting = (blocker.limit - blocker.have) // (job.request.gpus_per_node * MILLI_PER_GPU)
-    if fitting > 0:
-        remedies.insert(0, _fewer_nodes(fitting))
-    remedies += _cancel(job, blocker, tier=GUARANTEED)
-    return Explained(blocker, sentence, tuple(remedies))
+    if any(attempt.tier is GUARANTEED and attempt.request.flavor == blocker.flavor for attempt in job.own_live):
+        blocker = replace(blocker, actor=Actor.YOU)
+    return Explained(blocker, sentence)
 
 
 def _guarantees_shrunk(blocker: Blocker) -> Explained:
@@ -179,23 +248,18 @@ def _cap_reached(job: JobFacts, blocker: Blocker) -> Explained:
         f"{_name(job, blocker.tree_node)} holds {_count(blocker.have)} of at most {_gpus(blocker.limit, blocker)} "
         f"(guarantee and borrowing limit); this gang needs {_count(blocker.need)}."
     )
-    per_node = job.request.gpus_per_node * MILLI_PER_GPU
-    remedies = []
-    if blocker.limit - blocker.have >= per_node:
-        remedies.append(_fewer_nodes((blocker.limit - blocker.have) // per_node))
-    if blocker.need > blocker.limit:
-        remedies.append("ask for a higher limit: this gang never fits into the present one")
-    return Explained(blocker, sentence, (*remedies, *_cancel(job, blocker)))
+    never = blocker.need > blocker.limit
+    return Explained(
+        blocker, sentence, ("ask for a higher limit: this gang never fits into the present one",) if never else ()
+    )
 
 
-def _no_capacity(job: JobFacts, blocker: Blocker) -> Explained:
-    free = f"at most {_gpus(blocker.have, blocker)} are free in one cluster"
+def _no_capacity(blocker: Blocker) -> Explained:
+    verb = "is" if blocker.have == MILLI_PER_GPU else "are"
+    free = f"at most {_gpus(blocker.have, blocker)} {verb} free in one cluster"
     if blocker.have == 0:
         free = f"no {blocker.flavor} GPU is free"
-    sentence = f"{free}, of {_count(blocker.limit)} in all; this gang needs {_count(blocker.need)}."
-    fitting = blocker.have // (job.request.gpus_per_node * MILLI_PER_GPU)
-    remedies = [_fewer_nodes(fitting)] if 0 < fitting < job.request.nodes else []
-    return Explained(blocker, sentence, (*remedies, *_cancel(job, blocker)))
+    return Explained(blocker, f"{free}, of {_count(blocker.limit)} in all; this gang needs {_count(blocker.need)}.")
 
 
 def _no_gang_fit(job: JobFacts, blocker: Blocker) -> Explained:
@@ -203,10 +267,8 @@ def _no_gang_fit(job: JobFacts, blocker: Blocker) -> Explained:
         f"enough {blocker.flavor} GPUs are free, but spread: of {blocker.need} workers with "
         f"{job.request.gpus_per_node} GPUs each {blocker.have} would fit in one cluster."
     )
-    remedies = [_fewer_nodes(blocker.have)] if blocker.have else []
-    if job.request.gpus_per_node > 1:
-        remedies.append("ask for fewer GPUs per node on more nodes")
-    return Explained(blocker, sentence, (*remedies, *_cancel(job, blocker)))
+    spread = job.request.gpus_per_node > 1
+    return Explained(blocker, sentence, ("ask for fewer GPUs per node on more nodes",) if spread else ())
 
 
 def _reserved(job: JobFacts, blocker: Blocker) -> Explained:
@@ -214,30 +276,25 @@ def _reserved(job: JobFacts, blocker: Blocker) -> Explained:
         f"{blocker.tier}: {_gpus(blocker.have, blocker)} are free, and {_count(blocker.limit)} stay with others that "
         f"do not lend them, most with {_name(job, blocker.tree_node)}; this gang needs {_count(blocker.need)}."
     )
-    blocker = replace(blocker, tree_node=_seen(job, blocker.tree_node))
-    fitting = (blocker.have - blocker.limit) // (job.request.gpus_per_node * MILLI_PER_GPU)
-    remedies = [_fewer_nodes(fitting)] if 0 < fitting < job.request.nodes else []
-    if GUARANTEED not in job.request.tiers:
-        remedies.append("--tier guaranteed,borrow: start inside your guarantee, if you have one left")
-    return Explained(blocker, sentence, tuple(remedies))
+    return Explained(replace(blocker, tree_node=_seen(job, blocker.tree_node)), sentence)
 
 
 def _unavailable(job: JobFacts, blocker: Blocker) -> Explained:
     """The machines are not there; also reasons that no cycle gives yet, in their own words."""
-    per_node = job.request.gpus_per_node * MILLI_PER_GPU
-    fewer = (_fewer_nodes(blocker.have // per_node),) if blocker.have >= per_node else ()
+    could = blocker.have // (job.request.gpus_per_node * MILLI_PER_GPU)
     match blocker.reason:
         case Reason.MODEL_UNAVAILABLE:
             sentence = (
                 f"no cluster could hold {_gang(job.request)} even if nothing ran: "
                 f"{_gpus(blocker.limit, blocker)} are healthy, at most {_count(blocker.have)} suit this gang."
             )
-            return Explained(blocker, sentence, (*fewer, "choose another flavor or fewer GPUs per node (dure gpus)"))
+            smaller = (f"at most {could} such nodes can be had at once",) if could else ()
+            return Explained(blocker, sentence, (*smaller, "choose another flavor or fewer GPUs per node (dure gpus)"))
         case Reason.MAINTENANCE_WINDOW:
             sentence = (
                 f"the {blocker.flavor} nodes that could hold {_gang(job.request)} take no new work now (cordoned)."
             )
-            return Explained(blocker, sentence, (*fewer, "wait until the nodes are opened again"))
+            return Explained(blocker, sentence, ("wait until the nodes are opened again",))
         case Reason.CLUSTER_STARTING:
             return Explained(blocker, "no cluster has reported its nodes yet.", ("wait until a cluster has connected",))
         case Reason.HELD_BY_USER:
@@ -246,28 +303,6 @@ def _unavailable(job: JobFacts, blocker: Blocker) -> Explained:
             return Explained(blocker, "an administrator holds it.", ("ask the administrator to release it",))
         case reason:
             return Explained(blocker, f"{reason}: needs {blocker.need}, has {blocker.have}, limit {blocker.limit}.")
-
-
-def _cancel(job: JobFacts, blocker: Blocker, tier: Tier | None = None) -> Iterable[str]:
-    """The user's own attempts of the flavor, the smallest first, one of which would make room by its end."""
-    missing = blocker.need + blocker.have - blocker.limit
-    if blocker.reason is Reason.NO_CAPACITY:
-        missing = blocker.need - blocker.have
-    if blocker.reason is Reason.NO_GANG_FIT:
-        missing = (blocker.need - blocker.have) * job.request.gpus_per_node * MILLI_PER_GPU
-    able = sorted(
-        (attempt.request.gpus, attempt.job)
-        for attempt in job.own_live
-        if attempt.request.flavor == blocker.flavor
-        and attempt.state is not AttemptState.STOPPING
-        and attempt.request.milli_gpus >= missing
-        and (tier is None or attempt.tier is tier)
-    )
-    return [f"cancel your job {name} ({gpus} GPU{'s' if gpus > 1 else ''})" for gpus, name in able[:SUGGESTED_JOBS_MAX]]
-
-
-def _fewer_nodes(nodes: int) -> str:
-    return f"{FEWER_NODES}{nodes}"
 
 
 def _name(job: JobFacts, path: str) -> str:
@@ -291,6 +326,11 @@ def _gang(request: GangRequest) -> str:
 
 def _gpus(milli_gpus: int, blocker: Blocker) -> str:
     return f"{_count(milli_gpus)} {blocker.flavor} GPU{'' if milli_gpus == MILLI_PER_GPU else 's'}"
+
+
+def _are(milli_gpus: int) -> str:
+    """``1 is``, ``2 are``."""
+    return f"{_count(milli_gpus)} {'is' if milli_gpus == MILLI_PER_GPU else 'are'}"
 
 
 def _count(milli_gpus: int) -> str:

@@ -102,6 +102,14 @@ class Book:
             node = parent[node]
         return left
 
+    def over_claimed(self, node: int) -> int:
+        """What is claimed above the topmost guarantee of the path: freed GPUs fill that before they are left again."""
+        top = NOWHERE
+        while node != NOWHERE:
+            top = node if self.guarantee[node] else top
+            node = self.parent[node]
+        return max(0, self.claimed[top] - self.guarantee[top]) if top != NOWHERE else 0
+
     def cap_left(self, node: int) -> int:
         """Rule 2: what every tree node of the path may still hold more, at most its guarantee plus borrowing limit."""
         parent, capped, cap, used = self.parent, self.capped, self.cap, self.used
@@ -135,15 +143,6 @@ class Book:
             self._claim(leaf, need)
         if self.lends:
             self._keep_less(leaf)
-
-    def opening(self) -> Book:
-        """A copy as it is now, untouched by later charges."""
-        copy = Book.__new__(Book)
-        for name in self.__slots__:
-            setattr(copy, name, getattr(self, name))
-        for name in ("used", "claimed", "reserve", "reserve_below"):
-            setattr(copy, name, list(getattr(self, name)))
-        return copy
 
     def _claim(self, leaf: int, need: int) -> None:
         node, more = leaf, need

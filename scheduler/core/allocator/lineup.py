@@ -11,7 +11,6 @@ from scheduler.core.allocator.layout import Layout
 from scheduler.core.allocator.lines import LeafLines, Shape
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.allocator.stock import Gang, Size, Stock, unknown_stock
-from scheduler.core.allocator.tiers import PHASES
 from scheduler.core.model import PendingJob, Tier
 from scheduler.core.units import MILLI_PER_GPU
 
@@ -78,12 +77,13 @@ class Lineup:
         """The gangs that wait at a leaf now."""
         return self._masks[leaf]
 
-    def first(self, leaf: int, tier: Tier, mask: int) -> int | None:
-        """The line of the oldest job of a leaf whose gang is in ``mask`` and waits for this tier."""
+    def first(self, leaf: int, tier: Tier | None, mask: int) -> int | None:
+        """The line of the oldest job of a leaf whose gang is in ``mask`` and waits for this tier (None: for any)."""
         started = self._started.get(leaf)
         best, best_seq = None, 0
+        mask &= self._masks[leaf]
         for number, line in enumerate(self._lines[leaf]):
-            if not self._bits[line.shape] & mask or self._odd_elsewhere(leaf, number, tier):
+            if not self._bits[line.shape] & mask or (tier and self._odd_elsewhere(leaf, number, tier)):
                 continue
             if started is None:
                 return number  # lines are sorted by their first job
@@ -108,22 +108,25 @@ class Lineup:
             self._masks[leaf] &= ~self._bits[line.shape]
         return line.jobs[index]
 
-    def waiting(self) -> dict[tuple[int, Size], tuple[Tier, ...]]:
-        """(place, size) of everything that is left -> the tiers that some of it lists, in the order of PHASES."""
+    def waiting(self) -> set[tuple[int, Size]]:
+        """(place, size) of everything that is left."""
         masks: dict[int, int] = {}
         for leaf, mask in self._masks.items():
             place = self.places[leaf]
             masks[place] = masks.get(place, 0) | mask
-        found: dict[tuple[int, Size], tuple[Tier, ...]] = {}
-        tiers: dict[int, tuple[Tier, ...]] = {}
-        accepting = [(tier, sum(gang.bit for gang in self.accepting(tier, late=False))) for tier in PHASES]
-        for place, mask in masks.items():
-            for size, gangs in self._sizes.items():
-                here = mask & gangs
-                if here:
-                    if here not in tiers:
-                        tiers[here] = tuple(tier for tier, gangs_of_tier in accepting if gangs_of_tier & here)
-                    found[place, size] = tiers[here]
+        sizes = self._sizes.items()
+        return {(place, size) for place, mask in masks.items() for size, gangs in sizes if mask & gangs}
+
+    def odd_turns(self, stock: Stock) -> dict[Tier, dict[int, int]]:
+        """Of lines with an order of tiers of their own: the first tier that the rules permit -> leaf -> gangs."""
+        found: dict[Tier, dict[int, int]] = {}
+        for leaf, number in self._odd:
+            gang, place = self.gang_at(leaf, number), self.places[leaf]
+            if gang.stock is stock and gang.bit & self._masks[leaf] and gang.could_fit():
+                first = next((tier for tier in gang.tiers if gang.need <= stock.due(place, tier)), None)
+                if first is not None:
+                    leaves = found.setdefault(first, {})
+                    leaves[leaf] = leaves.get(leaf, 0) | gang.bit
         return found
 
     def move_on(self) -> set[Tier]:
@@ -192,7 +195,7 @@ def _places(layout: Layout, stocks: Iterable[Stock]) -> list[int]:
         for entitlements in layout.entitlements.values()
         for number, _ in (*entitlements.guarantees, *entitlements.borrowing)
     }
-    keeping = {0} | {node for stock in stocks for node, kept in enumerate(stock.opening.reserve_below) if kept}
+    keeping = frozenset({0}).union(*(stock.keeping for stock in stocks))
     places = [0] * len(layout.paths)
     for node, above in enumerate(layout.parent):
         places[node] = node if node in apart or above in keeping else places[above]

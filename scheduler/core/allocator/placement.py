@@ -69,7 +69,7 @@ def workers_in(counts: list[int], gpus: int) -> int:
 class Machines:
     """Everything of one flavor that can hold work, over all clusters."""
 
-    __slots__ = ("capacity_gpus", "clusters", "cordoned", "free_total", "opening", "refused", "sizes")
+    __slots__ = ("capacity_gpus", "clusters", "cordoned", "free_total", "refused", "sizes")
 
     def __init__(self, nodes: Iterable[Node], held: Mapping[tuple[str, str], int]) -> None:
         """nodes: of this flavor, sorted by (cluster, name). held: GPUs held by (cluster, node)."""
@@ -90,8 +90,6 @@ class Machines:
                 self.cordoned.setdefault(node.cluster, []).append(node.gpus)
         self.clusters = [Cluster(name, found) for name, found in sorted(places.items())]
         self.free_total = sum(cluster.free_total for cluster in self.clusters)
-        self.opening = [cluster.counts() for cluster in self.clusters]
-        """Free counts per cluster when the cycle began."""
         self.refused: dict[int, int] = {}
         """GPUs per worker -> the smallest number of workers that no cluster could take in this cycle."""
 
@@ -128,3 +126,8 @@ def most_free(clusters: Iterable[list[int]]) -> int:
 def most_workers(clusters: Iterable[list[int]], gpus: int) -> int:
     """Workers of ``gpus`` GPUs that fit in the cluster that takes the most of them."""
     return max((workers_in(counts, gpus) for counts in clusters), default=0)
+
+
+def workers_if_empty(clusters: Mapping[str, Iterable[int]], gpus: int) -> int:
+    """Workers that would fit in the best cluster if its nodes, given by their GPUs, were empty."""
+    return max((sum(size // gpus for size in sizes) for sizes in clusters.values()), default=0)

@@ -6,11 +6,12 @@ node with rules, not per job: jobs that ask for the same under the same rules wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, cast
 
-from scheduler.core.codec import canonical, from_json, to_json
+from scheduler.core.allocator.tiers import PHASES
+from scheduler.core.codec import canonical, from_json, sha256_hex, to_json
 from scheduler.core.model import PendingJob, Rank, Tier
 from scheduler.core.reasons import Actor, Blocker, Reason
 from scheduler.core.tree import lineage
@@ -46,29 +47,41 @@ class BlockerKey(NamedTuple):
 class Plan:
     """Output of ``decide``.
 
-    blockers: every size of gang that waits somewhere -> all reasons, of all its tiers.
-    backoff: job -> when its back-off ends; it has an entry in ``blockers`` too where more would stop it.
+    blockers: every size of gang that waits somewhere -> all reasons, of every tier there is.
+    backoff: job -> when its back-off ends; gangs of its size have an entry in ``blockers`` all the same.
     """
 
     steps: tuple[Step, ...] = ()
     blockers: Mapping[BlockerKey, tuple[Blocker, ...]] = field(default_factory=dict)
     backoff: Mapping[str, Blocker] = field(default_factory=dict)
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing to do: such a plan is never written (S15)."""
-        return not self.steps
-
     def reasons(self, job: PendingJob) -> tuple[Blocker, ...]:
-        """All reasons why this job waits; empty when the plan starts it or has never seen its like."""
+        """All reasons why this job waits; empty when the plan starts it or has never seen its like.
+
+        A job that could start if it did not wait out a back-off has that one reason.
+        """
         if any(step.job == job.job for step in self.steps):
             return ()
+        found = self._found(job)
+        own = _for_tiers(found or (), job.request.tiers)
+        if job.job not in self.backoff:
+            return own
+        is_open = any(not _closes(own, tier) for tier in job.request.tiers)
+        return (self.backoff[job.job],) if is_open else (self.backoff[job.job], *own)
+
+    def open_tiers(self, job: PendingJob) -> tuple[Tier, ...]:
+        """Tiers that the job does not list and in which it could start, were it not before its time."""
+        found = self._found(job)
+        if found is None:
+            return ()
+        return tuple(tier for tier in PHASES if tier not in job.request.tiers and not _closes(found, tier))
+
+    def _found(self, job: PendingJob) -> tuple[Blocker, ...] | None:
+        """What stops gangs of this size where the job waits, in every tier; None when the plan says nothing of them."""
         request = job.request
         shape = (request.flavor, request.nodes, request.gpus_per_node)
         keys = (BlockerKey(path, *shape) for path in lineage(job.leaf))
-        found = next((self.blockers[key] for key in keys if key in self.blockers), ())
-        own = _for_tiers(found, request.tiers)
-        return (self.backoff[job.job], *own) if job.job in self.backoff else own
+        return next((self.blockers[key] for key in keys if key in self.blockers), None)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values. Each blocker and each set of blockers is written once and named by its number."""
@@ -104,17 +117,25 @@ class Plan:
         """The one text of the plan: equal plans have equal bytes (S12)."""
         return canonical(self.to_json())
 
+    def waiting(self) -> str:
+        """The text of a plan that has these reasons and no steps."""
+        return replace(self, steps=()).canonical()
+
+    def recorded(self, waiting: str) -> str:
+        """What a cycle's record keeps: the steps, and the hash of ``waiting``, which is ``self.waiting()``."""
+        return canonical({"steps": self.to_json()["steps"], "waiting_sha256": sha256_hex(waiting)})
+
 
 def _row(blocker: Blocker) -> list[Any]:
     """A blocker as the list of its fields: plans hold many, and their names say nothing new."""
     reason, actor = str(blocker.reason), str(blocker.actor)
     numbers = [blocker.need, blocker.have, blocker.limit]
-    return [reason, blocker.tree_node, blocker.flavor, *numbers, actor, str(blocker.tier)]
+    return [reason, blocker.tree_node, blocker.flavor, *numbers, actor, str(blocker.tier), blocker.left]
 
 
 def _blocker(row: list[Any]) -> Blocker:
-    reason, node, flavor, need, have, limit, actor, tier = row
-    return Blocker(Reason(reason), node, flavor, need, have, limit, Actor(actor), tier)
+    reason, node, flavor, need, have, limit, actor, tier, left = row
+    return Blocker(Reason(reason), node, flavor, need, have, limit, Actor(actor), tier, left)
 
 
 def _step(value: Mapping[str, Any]) -> Step:
@@ -122,9 +143,19 @@ def _step(value: Mapping[str, Any]) -> Step:
     return cast(Step, from_json(STEP_KINDS[value["kind"]], fields))
 
 
+def _closes(blockers: Iterable[Blocker], tier: Tier) -> bool:
+    """Whether one of the reasons closes the tier; to be behind others says only who comes first."""
+    return any(
+        blocker.tier in ("", tier) and blocker.reason is not Reason.BEHIND_HIGHER_PRIORITY for blocker in blockers
+    )
+
+
 def _for_tiers(blockers: tuple[Blocker, ...], tiers: tuple[Tier, ...]) -> tuple[Blocker, ...]:
-    """What concerns a job that accepts these tiers; of places lost to others only its own first choice."""
-    own = [blocker for blocker in blockers if not blocker.tier or blocker.tier in tiers]
-    lost = [blocker for blocker in own if blocker.reason is Reason.BEHIND_HIGHER_PRIORITY]
-    first = min(lost, key=lambda blocker: tiers.index(Tier(blocker.tier)), default=None)
-    return tuple(blocker for blocker in own if blocker is first or blocker not in lost)
+    """What concerns a job that accepts these tiers; that others come first only in the one it would start in."""
+    first = next((tier for tier in tiers if not any(_closes([item], tier) and item.tier for item in blockers)), None)
+    behind = Reason.BEHIND_HIGHER_PRIORITY
+    return tuple(
+        item
+        for item in blockers
+        if (item.tier == first if item.reason is behind else not item.tier or item.tier in tiers)
+    )

@@ -8,8 +8,8 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from scheduler.core.allocator.layout import Layout
-from scheduler.core.allocator.limits import Book
-from scheduler.core.allocator.placement import Cluster, Machines
+from scheduler.core.allocator.limits import NO_LIMIT, Book
+from scheduler.core.allocator.placement import Cluster, Machines, workers_if_empty
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.allocator.tiers import GUARANTEED, PHASES
 from scheduler.core.model import Node, Tier
@@ -20,16 +20,16 @@ Held = Mapping[tuple[str, str], int]
 
 
 class Stock:
-    """Machines and book of a flavor; ``opening`` is the book as the cycle found it."""
+    """Machines and book of a flavor; ``keeping``: tree nodes of which some child kept GPUs when the cycle began."""
 
-    __slots__ = ("book", "exchange_ppm", "flavor", "machines", "opening")
+    __slots__ = ("book", "exchange_ppm", "flavor", "keeping", "machines")
 
     def __init__(self, flavor: str, exchange_ppm: int, book: Book, machines: Machines) -> None:
         self.flavor = flavor
         self.exchange_ppm = exchange_ppm
         self.book = book
         self.machines = machines
-        self.opening = book
+        self.keeping: frozenset[int] = frozenset()
 
     @property
     def free_milli_gpus(self) -> int:
@@ -39,6 +39,14 @@ class Stock:
     def left(self, place: int, tier: Tier) -> int:
         """The largest gang, in milli-GPUs, that the rules permit at a place in this tier now."""
         return self.book.left(place, tier, self.machines.free_total * MILLI_PER_GPU)
+
+    def due(self, place: int, tier: Tier) -> int:
+        """The largest gang, in milli-GPUs, that at a place in this tier only machines in use could stop now.
+
+        Where nobody beside keeps GPUs for itself, every GPU that is freed may be borrowed.
+        """
+        lent = self.book.reserved_beside(place) == 0
+        return self.book.left(place, tier, NO_LIMIT if lent else self.machines.free_total * MILLI_PER_GPU)
 
 
 class Size(NamedTuple):
@@ -71,6 +79,10 @@ class Gang:
     def where(self) -> Cluster | None:
         """The cluster that has room for all of it now."""
         return self.stock.machines.find(self.workers, self.gpus)
+
+    def could_fit(self) -> bool:
+        """Whether one cluster could hold all of it if nothing ran."""
+        return workers_if_empty(self.stock.machines.sizes, self.gpus) >= self.workers
 
     def open(self, place: int, tier: Tier) -> bool:
         """Whether it can start now: one cluster has room for all of it and the rules permit it."""
@@ -117,7 +129,7 @@ def stocks(snapshot: Snapshot, layout: Layout) -> dict[str, Stock]:
             book.claimed[leaf] += milli_gpus
     for stock in found.values():
         stock.book.settle()
-        stock.opening = stock.book.opening()
+        stock.keeping = frozenset(node for node, kept in enumerate(stock.book.reserve_below) if kept)
     return found
 
 

@@ -22,6 +22,7 @@ from scheduler.core.records import (
     PeriodRecord,
     RankRecord,
     SliceRecord,
+    WaitingRecord,
 )
 from scheduler.sim.world.watched import Commit
 
@@ -254,6 +255,8 @@ class Auditor:
             last = self.last_cycle.number if self.last_cycle else 0
             self._must(cycle.number > last, f"cycle {cycle.number} comes after cycle {last}")
             self.last_cycle = cycle
+        for _ in written.get(WaitingRecord, ()):
+            self._holder("allocator", "why jobs wait")
 
     def _saying(self, body: dict[str, Any], cluster: str) -> None:
         place = (cluster, body["node"])

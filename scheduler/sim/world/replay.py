@@ -27,18 +27,22 @@ class Replayed(NamedTuple):
     cycle: CycleRecord
     snapshot: Snapshot
     plan: Plan
+    code_version: str
+    """Of the code that replays."""
 
     @property
     def fault(self) -> str:
-        """What differs from the record; empty when nothing does."""
+        """What differs from the record; empty when nothing does. Of another code's cycle only that is said."""
+        if self.code_version != self.cycle.code_version:
+            return f"cycle {self.cycle.number} is of code {self.cycle.code_version}, and {self.code_version} replays it"
         if self.snapshot.input_hash != self.cycle.input_hash:
             return f"cycle {self.cycle.number} was decided on another input than the facts up to {self.cycle.fact_seq}"
-        if self.plan.canonical() != self.cycle.plan_json:
+        if self.plan.recorded(self.plan.waiting()) != self.cycle.plan_json:
             return f"cycle {self.cycle.number} replayed makes another plan"
         return ""
 
 
-def replay(view: Reader, numbers: Collection[int]) -> Iterator[Replayed]:
+def replay(view: Reader, numbers: Collection[int], code_version: str) -> Iterator[Replayed]:
     """Replay these cycles in order, in one fold over all facts."""
     facts = all_facts(view)
     registry = _Registries(facts)
@@ -53,7 +57,7 @@ def replay(view: Reader, numbers: Collection[int]) -> Iterator[Replayed]:
         loaded = policies[cycle.policy_version]
         policy = registry.effective(loaded, cycle.policy_version, cycle.registry_seq, cycle.at_ms)
         snapshot = state.snapshot(cycle.at_ms, policy)
-        yield Replayed(cycle, snapshot, decide(snapshot))
+        yield Replayed(cycle, snapshot, decide(snapshot), code_version)
 
 
 def all_facts(view: Reader) -> list[Fact]:

@@ -185,7 +185,7 @@ class World:
                 self.stage.found(f"period {period.id} is never closed")
             cycles = [cycle.number for cycle in view.select(CycleRecord, limit=verdicts.ALL)]
             sample = self.dice.of("replay").sample(cycles, min(len(cycles), CYCLES_REPLAYED_MAX))
-            for number, replayed in enumerate(replay(view, frozenset(sample))):
+            for number, replayed in enumerate(replay(view, frozenset(sample), CODE_VERSION)):
                 if replayed.fault:
                     self.stage.found(replayed.fault)
                 if number % CHECKED_EVERY == 0:

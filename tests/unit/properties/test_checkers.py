@@ -11,7 +11,7 @@ from scheduler.core.allocator.cycle import decide
 from scheduler.core.allocator.plan import Admit, Plan
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.model import Rank, Tier
-from scheduler.core.reasons import Reason
+from scheduler.core.reasons import Actor, Blocker, Reason
 from scheduler.sim.checkers import PROPERTIES, after, check_all
 from tests.support.worlds import world
 
@@ -41,6 +41,20 @@ def without_reasons(plan: Plan, reason: Reason) -> Plan:
     return replace(plan, blockers=kept)
 
 
+def each_reason(plan: Plan, **changes: object) -> Plan:
+    """The plan with every reason changed in the same way."""
+    spoilt = {
+        key: tuple(replace(item, **changes) for item in found)  # type: ignore[arg-type]  # fields by name
+        for key, found in plan.blockers.items()
+    }
+    return replace(plan, blockers=spoilt)
+
+
+def only_the_first_reason(plan: Plan) -> Plan:
+    """The plan with one reason for each size."""
+    return replace(plan, blockers={key: found[:1] for key, found in plan.blockers.items()})
+
+
 def on(*names: str, gpus: int = 2) -> tuple[Rank, ...]:
     """Ranks on these nodes."""
     return tuple(Rank(number, name, gpus) for number, name in enumerate(names))
@@ -59,6 +73,11 @@ BROKEN: dict[str, tuple[str, Break]] = {
     "borrow before guaranteed": ("phases", lambda plan: replace(plan, steps=tuple(reversed(plan.steps)))),
     "no reasons": ("S13 explained", lambda plan: replace(plan, blockers={})),
     "a reason is missing": ("S13 explained", lambda plan: without_reasons(plan, Reason.NO_CAPACITY)),
+    "every reason is another one": ("S13 explained", lambda plan: each_reason(plan, reason=Reason.MAINTENANCE_WINDOW)),
+    "numbers that say nothing": ("S13 explained", lambda plan: each_reason(plan, have=0, limit=0)),
+    "a tree node that has no say": ("S13 explained", lambda plan: each_reason(plan, tree_node="/nobody")),
+    "a gang that leaves no room": ("S13 explained", lambda plan: each_reason(plan, left=0)),
+    "only the first reason": ("S13 explained", only_the_first_reason),
     "another plan": ("S12 replay", lambda plan: replace(plan, steps=plan.steps[:1])),
 }
 
@@ -70,6 +89,29 @@ def test_a_broken_plan_is_found(name: str, spoil: Break) -> None:
     assert check_all(snapshot, plan) == []
     item = next(item for item in PROPERTIES if item.name == name)
     assert item.check(snapshot, spoil(plan)) != []
+
+
+LINE = """
+node n1 h100 4
+tree /a h100 g=4
+run r1 /b/o/p/u h100 1x3 borrow on n1
+pend j1 /a/o/p/u h100 1x2 guaranteed        # inside its guarantee: next
+pend j2 /b/o/p/u h100 1x2 borrow            # behind it
+pend j3 /b/o/p/u h100 1x8 borrow            # fits nowhere
+"""
+
+
+def test_a_wrong_place_in_line_is_found() -> None:
+    snapshot = world(LINE)
+    plan = decide(snapshot)
+    item = next(item for item in PROPERTIES if item.name == "S13 explained")
+    behind = Reason.BEHIND_HIGHER_PRIORITY
+    assert sum(blocker.reason is behind for found in plan.blockers.values() for blocker in found) > 0
+    assert item.check(snapshot, plan) == []
+    assert item.check(snapshot, without_reasons(plan, behind)) != []
+    told = Blocker(behind, "", "h100", 8_000, 1_000, 2_000, Actor.TIME, "borrow")
+    everywhere = {key: (*found, replace(told, need=key.gpus_per_node * 1_000)) for key, found in plan.blockers.items()}
+    assert item.check(snapshot, replace(plan, blockers=everywhere)) != []
 
 
 def over_the_cap(snapshot: Snapshot) -> Plan:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from scheduler.core.allocator.cycle import decide
-from scheduler.sim.checkers import PROPERTIES, Property, check_all
+from scheduler.core.allocator.explain import JobFacts, explain
+from scheduler.core.allocator.lines import lines_of
+from scheduler.core.allocator.plan import Plan
+from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.lifecycle import JobState
+from scheduler.core.model import PendingJob, Tier
+from scheduler.core.reasons import Reason
+from scheduler.sim.checkers import PROPERTIES, Property, after, check_all
+from scheduler.sim.expected import phase_of
 from tests.support.histories import History
 from tests.support.random_worlds import random_world
 from tests.unit.properties.oracle import Oracle
 
 WORLDS = 400
 ORDERED_WORLDS = 400
+REMEDY_WORLDS = 600
+BEHIND = Reason.BEHIND_HIGHER_PRIORITY
 HISTORIES = 60
 EVENTS = 40
 PREMISE_PERCENT_MIN = 20
@@ -53,6 +66,86 @@ def test_properties_hold_along_histories(seed: int) -> None:
         assert check_all(snapshot, plan) == [], f"History({number})"
         waits += len(snapshot.pending) > len(plan.steps)
     assert waits * 100 >= HISTORIES * PREMISE_PERCENT_MIN
+
+
+def test_who_is_next_is_the_oracles_winner(seed: int) -> None:
+    """Of the jobs of a flavor that only machines stop, in the earliest phase, the brute-force winner is next."""
+    seen = 0
+    for number in range(seed, seed + ORDERED_WORLDS):
+        snapshot = random_world(number)
+        plan, oracle = decide(snapshot), Oracle(snapshot)
+        oracle.run()
+        able: dict[str, list[tuple[int, PendingJob]]] = {}
+        for job in oracle.waiting.values():
+            phase = phase_of(oracle.estate, job)
+            if phase is not None:
+                able.setdefault(job.request.flavor, []).append((phase, job))
+        for jobs in able.values():
+            first = oracle.winner([job for phase, job in jobs if phase == min(phase for phase, _ in jobs)])
+            behind = {job.job: [item.limit for item in plan.reasons(job) if item.reason is BEHIND] for _, job in jobs}
+            assert behind[first.job] == [], f"random_world({number}) {first.job}"
+            assert {limit for limits in behind.values() for limit in limits} <= {first.request.milli_gpus}
+            seen += sum(map(len, behind.values()))
+    assert seen > ORDERED_WORLDS
+
+
+def facts_of(snapshot: Snapshot, plan: Plan, job: PendingJob) -> JobFacts:
+    """What is known of a job when somebody asks why it waits."""
+    held = Counter[tuple[str, str]]()
+    for attempt in snapshot.live:
+        for rank in attempt.ranks:
+            held[attempt.cluster, rank.node] += rank.gpus
+    flavor = job.request.flavor
+    return JobFacts(
+        job.job,
+        JobState.QUEUED,
+        job.leaf,
+        job.request,
+        own_live=tuple(item for item in snapshot.live if item.leaf == job.leaf and item.request.flavor == flavor),
+        open_tiers=plan.open_tiers(job),
+        is_alone=sum(other.request.flavor == flavor for other in snapshot.pending) == 1,
+        free=tuple(
+            (node.cluster, node.name, node.gpus - held[node.cluster, node.name])
+            for node in snapshot.nodes
+            if node.flavor == flavor and node.schedulable
+        ),
+    )
+
+
+def changed(snapshot: Snapshot, job: PendingJob, remedy: str) -> Snapshot | None:
+    """The snapshot after the user has done what a remedy says; None for one that is no change of the user's."""
+    request, live = job.request, snapshot.live
+    if found := re.match(r"fewer nodes: --nodes (\d+)", remedy):
+        request = replace(request, nodes=int(found[1]))
+    elif found := re.match(r"--tier (\S+):", remedy):
+        request = replace(request, tiers=tuple(map(Tier, found[1].split(","))))
+    elif found := re.match(r"cancel your job (\S+)", remedy):
+        live = tuple(attempt for attempt in live if attempt.job != found[1])
+    else:
+        return None
+    others = (item for lines in snapshot.lines.values() for line in lines for item in line.jobs if item != job)
+    return replace(snapshot, live=live, lines=lines_of([*others, replace(job, request=request)]))
+
+
+def test_what_would_help_helps(seed: int) -> None:
+    """In a settled world a job starts at once when its owner does one of the things that ``why`` names."""
+    tried = Counter[str]()
+    for number in range(seed, seed + REMEDY_WORLDS):
+        snapshot = random_world(number)
+        if number % 3 == 0:  # alone, so that a cancellation can help
+            [*jobs] = (item for lines in snapshot.lines.values() for line in lines for item in line.jobs)
+            snapshot = replace(snapshot, lines=lines_of(jobs[:1]), delayed=())
+        settled = after(snapshot, decide(snapshot))
+        plan = decide(settled)
+        for job in settled.pending:
+            explanation = explain(facts_of(settled, plan, job), plan.reasons(job), settled.at_ms)
+            for remedy in explanation.would_help:
+                then = changed(settled, job, remedy)
+                if then is not None:
+                    tried[remedy.split(" ")[0]] += 1
+                    started = {step.job for step in decide(then).steps}
+                    assert job.job in started, f"random_world({number}) {job.job}: {remedy}"
+    assert min(tried[kind] for kind in ("fewer", "--tier", "cancel")) >= 5, tried
 
 
 def test_worlds_are_repeatable_and_differ(rng: random.Random) -> None:

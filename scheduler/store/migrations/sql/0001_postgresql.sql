@@ -430,6 +430,20 @@ CREATE TABLE token (
   CONSTRAINT ck_token_id_not_empty CHECK ("id" <> '')
 );
 CREATE INDEX ix_token_user ON token ("user");
+CREATE TABLE waiting (
+  name TEXT COLLATE "C" NOT NULL,
+  cycle BIGINT NOT NULL,
+  at_ms BIGINT NOT NULL,
+  policy_version BIGINT NOT NULL,
+  reasons_json TEXT COLLATE "C" NOT NULL,
+  version BIGINT NOT NULL,
+  CONSTRAINT pk_waiting PRIMARY KEY (name),
+  CONSTRAINT ck_waiting_cycle_at_least_0 CHECK ("cycle" >= 0),
+  CONSTRAINT ck_waiting_at_ms_at_least_0 CHECK ("at_ms" >= 0),
+  CONSTRAINT ck_waiting_policy_version_at_least_0 CHECK ("policy_version" >= 0),
+  CONSTRAINT ck_waiting_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_waiting_name_not_empty CHECK ("name" <> '')
+);
 CREATE TABLE ledger_entry (
   seq BIGINT NOT NULL,
   line BIGINT NOT NULL,

@@ -429,6 +429,20 @@ CREATE TABLE token (
   CONSTRAINT ck_token_id_not_empty CHECK ("id" <> '')
 ) STRICT;
 CREATE INDEX ix_token_user ON token (user);
+CREATE TABLE waiting (
+  name TEXT NOT NULL,
+  cycle INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  policy_version INTEGER NOT NULL,
+  reasons_json TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  CONSTRAINT pk_waiting PRIMARY KEY (name),
+  CONSTRAINT ck_waiting_cycle_at_least_0 CHECK ("cycle" >= 0),
+  CONSTRAINT ck_waiting_at_ms_at_least_0 CHECK ("at_ms" >= 0),
+  CONSTRAINT ck_waiting_policy_version_at_least_0 CHECK ("policy_version" >= 0),
+  CONSTRAINT ck_waiting_version_at_least_1 CHECK ("version" >= 1),
+  CONSTRAINT ck_waiting_name_not_empty CHECK ("name" <> '')
+) STRICT;
 CREATE TABLE ledger_entry (
   seq INTEGER NOT NULL,
   line INTEGER NOT NULL,

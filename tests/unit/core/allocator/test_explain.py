@@ -12,7 +12,7 @@ from scheduler.core.allocator.cycle import decide
 from scheduler.core.allocator.explain import Explanation, JobFacts, explain
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
-from scheduler.core.model import GangRequest, LiveAttempt, Tier
+from scheduler.core.model import GangRequest, LiveAttempt, Rank, Tier
 from scheduler.core.reasons import Actor, Blocker, Reason
 from tests.support.golden import assert_golden
 from tests.support.random_worlds import random_world
@@ -67,6 +67,7 @@ WORLDS = {
         pend j1 /sme/hanbit/nlp/kim h100 1x4 scavenge""",
     "behind others": """
         node n1 h100 4
+        run r1 /sme/hanbit/nlp/kim h100 1x3 borrow on n1
         pend j0 /uni/seorak/vision/park h100 1x4 borrow
         pend j1 /sme/hanbit/nlp/kim h100 1x2 borrow""",
     "not there": """
@@ -94,8 +95,10 @@ def facts_of(snapshot: Snapshot, job: str) -> JobFacts:
 def explained(text: str) -> Explanation:
     """The explanation of j1 in a world."""
     snapshot = world(text)
+    plan = decide(snapshot)
     pending = next(item for item in snapshot.pending if item.job == "j1")
-    return explain(facts_of(snapshot, "j1"), decide(snapshot).reasons(pending), NOW_MS)
+    facts = replace(facts_of(snapshot, "j1"), open_tiers=plan.open_tiers(pending))
+    return explain(facts, plan.reasons(pending), NOW_MS)
 
 
 def as_text(name: str, found: Explanation) -> Iterator[str]:
@@ -152,21 +155,62 @@ def test_other_tenants_are_named_by_class_only(seed: int) -> None:
     assert kept > 20
 
 
-def test_only_jobs_that_would_make_room_are_suggested() -> None:
-    """3 are missing: of own jobs with 2, 3, 4 and 4 GPUs the one that stops and the small one are not named."""
-    attempts = [
-        LiveAttempt(name, 1, FACTS.leaf, replace(REQUEST, nodes=1, gpus_per_node=gpus), Tier.BORROW, "c", (), 0, state)
-        for name, gpus, state in (
-            ("small", 2, AttemptState.RUNNING),
-            ("right", 3, AttemptState.RUNNING),
-            ("large", 4, AttemptState.ADMITTED),
-            ("ending", 4, AttemptState.STOPPING),
-        )
-    ]
-    blocker = Blocker(Reason.NO_CAPACITY, "", "h100", 8_000, 5_000, 16_000, Actor.TIME)
-    found = explain(replace(FACTS, own_live=tuple(attempts)), [blocker], NOW_MS)
-    assert found.would_help == (
-        "fewer nodes: --nodes 1",
-        "cancel your job right (3 GPUs)",
-        "cancel your job large (4 GPUs)",
+ATTEMPTS = [
+    LiveAttempt(name, 1, FACTS.leaf, replace(REQUEST, nodes=1, gpus_per_node=gpus), Tier.BORROW, "c", ranks, 0, state)
+    for name, gpus, ranks, state in (
+        ("small", 2, (Rank(0, "n1", 2),), AttemptState.RUNNING),
+        ("right", 3, (Rank(0, "n1", 3),), AttemptState.RUNNING),
+        ("elsewhere", 4, (Rank(0, "n3", 4),), AttemptState.RUNNING),
+        ("ending", 3, (Rank(0, "n1", 3),), AttemptState.STOPPING),
     )
+]
+ALONE = replace(FACTS, own_live=tuple(ATTEMPTS), is_alone=True, free=(("c", "n1", 1), ("c", "n2", 4), ("d", "n3", 4)))
+FULL = Blocker(Reason.NO_CAPACITY, "", "h100", 8_000, 5_000, 16_000, Actor.TIME, left=4_000)
+CAP = Blocker(Reason.ORG_CAP_REACHED, "/sme/hanbit", "h100", 8_000, 9_000, 14_000, Actor.ADMIN, left=5_000)
+
+
+def test_only_jobs_that_would_make_room_are_suggested() -> None:
+    """2 nodes of 4: n2 has 4 free, n1 1. Of own jobs only one frees 3 more there; so does a cap of 14 with 9 held."""
+    assert explain(ALONE, [FULL], NOW_MS).would_help == ("fewer nodes: --nodes 1", "cancel your job right (3 GPUs)")
+    assert explain(ALONE, [FULL, CAP], NOW_MS).would_help[1:] == ("cancel your job right (3 GPUs)",)
+    tight = replace(CAP, have=10_000, left=4_000)  # 10 - 3 + 8 > 14
+    assert explain(ALONE, [FULL, tight], NOW_MS).would_help == ("fewer nodes: --nodes 1",)
+    assert explain(replace(ALONE, is_alone=False), [FULL], NOW_MS).would_help == ("fewer nodes: --nodes 1",)
+
+
+BUSY = Blocker(Reason.SHARE_BUSY, "/sme", "h100", 8_000, 6_000, 8_000, Actor.TIME, "guaranteed", 2_000)
+KEPT = Blocker(Reason.RESERVED_FOR_OTHER, "/uni", "h100", 8_000, 12_000, 8_000, Actor.TIME, "borrow", 4_000)
+FEWER = {
+    "the largest that all reasons of a tier leave room for: min(4, 5) of 4 each": ([FULL, CAP], 1),
+    "one reason leaves none": ([FULL, replace(CAP, left=3_000)], 0),
+    "of two tiers the better one: guaranteed 2 < 4, borrow 4": ([BUSY, KEPT], 1),
+    "below nothing": ([replace(FULL, left=-1_000)], 0),
+    "not while it waits out a back-off": (
+        [Blocker(Reason.BACKOFF_AFTER_FAILURE, "", "h100", 0, 0, NOW_MS + 1, Actor.TIME), FULL],
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize(("blockers", "nodes"), FEWER.values(), ids=FEWER.keys())
+def test_a_smaller_gang_is_one_that_could_start(blockers: list[Blocker], nodes: int) -> None:
+    wanted = (f"fewer nodes: --nodes {nodes}",) if nodes else ()
+    assert explain(FACTS, blockers, NOW_MS).would_help == wanted
+
+
+@pytest.mark.parametrize(
+    ("tiers", "open_tiers", "wanted"),
+    [
+        (
+            (Tier.GUARANTEED,),
+            (Tier.BORROW, Tier.SCAVENGE),
+            "--tier guaranteed,borrow: start now on GPUs that others do",
+        ),
+        ((Tier.SCAVENGE,), (Tier.GUARANTEED,), "--tier guaranteed,scavenge: start now inside a guarantee"),
+        ((Tier.GUARANTEED,), (), ""),
+    ],
+)
+def test_another_tier_is_one_that_is_open(tiers: tuple[Tier, ...], open_tiers: tuple[Tier, ...], wanted: str) -> None:
+    facts = replace(FACTS, request=replace(REQUEST, tiers=tiers), open_tiers=open_tiers)
+    found = explain(facts, [replace(BUSY, left=0)], NOW_MS).would_help
+    assert [text[: len(wanted)] for text in found] == ([wanted] if wanted else [])

@@ -81,7 +81,7 @@ GUARANTEE = {
         pend j1 /sme/a/p/u h100 1x4 guaranteed
         pend j2 /sme/a/p/u h100 1x1 guaranteed""",
         """j1 guaranteed c: n1:4
-        j2 waits: BehindHigherPriority[guaranteed] 1 of 12/16; ShareBusy[guaranteed] /sme 1 of 4/4""",
+        j2 waits: ShareBusy[guaranteed] /sme 1 of 4/4""",
     ),
     "no guarantee anywhere: nobody but an administrator can help": Row(
         """tree /sme w2
@@ -161,8 +161,7 @@ CAPS = {
         pend j1 /sme/a/p/u h100 1x4 guaranteed,borrow
         pend j2 /sme/a/p/u h100 1x1 guaranteed,borrow""",
         """j1 guaranteed c: n1:4
-        j2 waits: OrgCapReached /sme 1 of 4/4; BehindHigherPriority[guaranteed] 1 of 12/16;
-        ShareBusy[guaranteed] /sme 1 of 4/4""",
+        j2 waits: OrgCapReached /sme 1 of 4/4; ShareBusy[guaranteed] /sme 1 of 4/4""",
     ),
     "the cap does not shrink with the guarantee: 16 + 0 <= 24 + 0": Row(
         """tree /sme h100 g=24 bl=0
@@ -181,7 +180,7 @@ LENDING = {
         pend j3 /uni/a/p/u h100 1x4 guaranteed""",
         """j3 guaranteed c: n1:4
         j1 borrow c: n1:12
-        j2 waits: NoCapacity 1 of 0/16; BehindHigherPriority[borrow] 1 of 0/16""",
+        j2 waits: NoCapacity 1 of 0/16""",
     ),
     "what the keeper uses is not kept twice: 4 - 3 = 1 stays": Row(
         """tree /uni h100 g=6 ll=2
@@ -189,7 +188,7 @@ LENDING = {
         pend j1 /sme/a/p/u h100 1x12 borrow,scavenge
         pend j2 /sme/a/p/u h100 1x1 scavenge""",
         """j1 borrow c: n1:12
-        j2 waits: BehindHigherPriority[scavenge] 1 of 1/13; ReservedForOther[scavenge] /uni 1 of 1/1""",
+        j2 waits: ReservedForOther[scavenge] /uni 1 of 1/1""",
     ),
     "an organisation keeps inside its class too: max(0, 2 + 3) of /uni's children": Row(
         """tree /uni h100 g=8
@@ -206,11 +205,47 @@ LENDING = {
         pend j1 /sme/a/p/u h100 1x8 guaranteed
         pend j2 /sme/a/p/u h100 1x8 borrow""",
         """j1 guaranteed c: n1:8
-        j2 waits: BehindHigherPriority[borrow] 8 of 8/16; ReservedForOther[borrow] /uni 8 of 8/8""",
+        j2 waits: ReservedForOther[borrow] /uni 8 of 8/8""",
     ),
 }
 
-TABLES = {"guarantee": GUARANTEE, "shrunk": SHRUNK, "caps": CAPS, "lending": LENDING}
+IN_LINE = {
+    "of two that only machines stop the smaller share is next: 0 < 14": Row(
+        """run r1 /uni/a/p/u h100 1x14 borrow on n1
+        pend j1 /uni/a/p/u h100 1x3 borrow
+        pend j2 /sme/a/p/u h100 1x4 borrow""",
+        """j1 waits: NoCapacity 3 of 2/16; BehindHigherPriority[borrow] 3 of 2/4
+        j2 waits: NoCapacity 4 of 2/16""",
+    ),
+    "a gang inside its guarantee comes before every borrower, whatever its share": Row(
+        """tree /uni h100 g=16
+        run r1 /uni/a/p/u h100 1x14 borrow on n1
+        pend j1 /uni/a/p/u h100 1x3 guaranteed
+        pend j2 /sme/a/p/u h100 1x4 guaranteed,borrow""",
+        """j1 waits: NoCapacity 3 of 2/16
+        j2 waits: NoCapacity 4 of 2/16; BehindHigherPriority[borrow] 4 of 2/3; ShareBusy[guaranteed] /sme 4 of 0/0""",
+    ),
+    "who is stopped by a cap is behind nobody, and nobody is behind a gang that fits nowhere": Row(
+        """tree /sme h100 bl=2
+        run r1 /uni/a/p/u h100 1x14 borrow on n1
+        pend j1 /sme/a/p/u h100 1x3 borrow
+        pend j2 /lab/a/p/u h100 2x16 borrow
+        pend j3 /uni/a/p/u h100 1x3 borrow""",
+        """j1 waits: OrgCapReached /sme 3 of 0/2; NoCapacity 3 of 2/16
+        j2 waits: ModelUnavailable 32 of 16/16
+        j3 waits: NoCapacity 3 of 2/16""",
+    ),
+    "where others keep what is free, nobody waits for machines alone: 2 - 1 < 2": Row(
+        """tree /uni h100 g=2 ll=0
+        run r1 /sme/a/p/u h100 1x14 borrow on n1
+        pend j1 /sme/a/p/u h100 1x1 borrow
+        pend j2 /lab/a/p/u h100 1x1 borrow""",
+        """j1 waits: ReservedForOther[borrow] /uni 1 of 2/2
+        j2 waits: ReservedForOther[borrow] /uni 1 of 2/2""",
+    ),
+}
+
+TABLES = {"in line": IN_LINE, "guarantee": GUARANTEE, "shrunk": SHRUNK, "caps": CAPS, "lending": LENDING}
 ROWS = {f"{table}: {name}": row for table, rows in TABLES.items() for name, row in rows.items()}
 
 
