@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from operators.ports import Assignment, Observation, Pull, StopOrder
+from operators.http import assignment_of
+from operators.ports import Observation, Pull
 from scheduler.core.codec import to_json
 from scheduler.core.errors import Retry
-from scheduler.core.model import Rank
-from scheduler.schema.bodies import AssignmentBody, ObservationBody, PullBody, PullRequest, ReportRequest
+from scheduler.schema.bodies import ObservationBody, PullBody, PullRequest, ReportRequest
 from scheduler.services import assignments, logs, observe, packages
 from scheduler.services.actors import Actor, actor_of
 from scheduler.services.effective import EffectivePolicies
@@ -117,27 +117,3 @@ class FlakyPlane:
             raise Retry("DURE-8002", f"the answer to {what} got lost", "the operator tries again")
         self._meanwhile(f"{what}'s answer")
         return answer
-
-
-def assignment_of(body: AssignmentBody) -> Assignment:
-    """An assignment from the wire."""
-    return Assignment(
-        job=body.job,
-        attempt=body.attempt,
-        org=body.org,
-        project=body.project,
-        user=body.user,
-        tier=body.tier,
-        flavor=body.flavor,
-        ranks=tuple(Rank(rank.rank, rank.node, rank.gpus) for rank in body.ranks),
-        entrypoint=body.entrypoint,
-        run=body.run,
-        setup=body.setup,
-        env=tuple(sorted(body.env.items())),
-        package_sha256=body.package_sha256,
-        time_limit_ms=body.time_limit_ms,
-        grace_ms=body.grace_ms,
-        checkpoint_key=body.checkpoint_key,
-        begun=body.begun,
-        stop=StopOrder(body.stop.reason, body.stop.grace_ms) if body.stop else None,
-    )
