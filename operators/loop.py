@@ -16,6 +16,7 @@ from operators.ports import (
     Assignment,
     Backend,
     ControlPlane,
+    Failure,
     ObservationKind,
     Pull,
     Sample,
@@ -60,13 +61,6 @@ class Forget(NamedTuple):
 
 
 Action = Start | Stop | Forget
-
-
-class Failure(NamedTuple):
-    """A call that did not succeed: ``where`` is ``report``, ``pull``, ``observe`` or an attempt's name."""
-
-    where: str
-    error: DureError
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +185,7 @@ class OperatorLoop:
             view = self._backend.observe(now_ms)
         except DureError as error:
             return StepResult(failures=(Failure("observe", error),), observed_through_ms=self._through_ms)
-        step = _Step(now_ms, view)
+        step = _Step(now_ms, view, failures=list(view.failures))
         if self._backoff.ready("", "talk", now_ms):
             self._talk(step)
         return StepResult(
