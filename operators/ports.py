@@ -134,7 +134,8 @@ class View:
     """All that a backend sees at ``at_ms``: every observation not yet acknowledged, and what runs.
 
     attempts: names that exist in the backend in any form and are not forgotten.
-    observed_through_ms: everything that happened before this instant is in some observation.
+    observed_through_ms: everything that happened before this instant is in some observation, but for attempts that
+    the backend has lost every trace of: the loop knows those, and does not report it while one is missing.
     failures: attempts that could not be looked at. They exist, and observed_through_ms does not pass them by.
     """
 
