@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+# Empty: the first Python that is new enough.
+PYTHON ?=
 PY := .venv/bin/python
 STAMP := .venv/installed.stamp
 
@@ -21,7 +22,7 @@ help: ## Show this list
 install: $(STAMP) ## Make .venv from the lock files (does nothing when it is up to date)
 	@:
 
-$(STAMP): requirements.lock bootstrap.lock pyproject.toml scripts/install.sh $(MOVED)
+$(STAMP): requirements.lock bootstrap.lock pyproject.toml scripts/install.sh scripts/apt.sh $(MOVED)
 	@scripts/install.sh $(PYTHON)
 
 servers: ## Put PostgreSQL's and Prometheus's programs in place for the tests

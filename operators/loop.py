@@ -16,6 +16,7 @@ from operators.ports import (
     Assignment,
     Backend,
     ControlPlane,
+    Failure,
     ObservationKind,
     Pull,
     Sample,
@@ -60,13 +61,6 @@ class Forget(NamedTuple):
 
 
 Action = Start | Stop | Forget
-
-
-class Failure(NamedTuple):
-    """A call that did not succeed: ``where`` is ``report``, ``pull``, ``observe`` or an attempt's name."""
-
-    where: str
-    error: DureError
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +176,8 @@ class OperatorLoop:
         self._backoff = _Backoff(self._limits)
         self._acknowledged: set[str] = set()
         self._through_ms = 0
+        self._awaited: set[str] | None = None
+        """What must be seen in a view that is vouched for: begun by the last pull, or seen since; None: no pull yet."""
         self._offsets: dict[_Stream, int] = {}
         self._turn = 0
 
@@ -191,7 +187,7 @@ class OperatorLoop:
             view = self._backend.observe(now_ms)
         except DureError as error:
             return StepResult(failures=(Failure("observe", error),), observed_through_ms=self._through_ms)
-        step = _Step(now_ms, view)
+        step = _Step(now_ms, view, failures=list(view.failures))
         if self._backoff.ready("", "talk", now_ms):
             self._talk(step)
         return StepResult(
@@ -210,6 +206,7 @@ class OperatorLoop:
             self._report(step)
             where = "pull"
             pull = self._plane.pull(self._cluster, sorted(step.view.attempts))
+            self._awaited = {item.name for item in pull.assignments if item.begun}
         except DureError as error:
             self._backoff.failed("", "talk", step.now_ms)
             step.failures.append(Failure(where, error))
@@ -220,15 +217,24 @@ class OperatorLoop:
         self._ship(step)
 
     def _report(self, step: _Step) -> None:
-        """Send what is new in batches; only the last one moves the watermark, for it vouches for all of them."""
+        """Send what is new in batches; only the last one moves the watermark, for it vouches for all of them.
+
+        None moves it while nothing is seen of an attempt that began, or while nobody has said which began: what is not
+        seen cannot be vouched for (decision 0006).
+        """
         view = step.view
+        seen = {attempt_name(item.job, item.attempt) for item in view.observations if item.job}
+        vouches = self._awaited is not None and self._awaited <= seen
+        if self._awaited is not None:
+            self._awaited |= seen  # a report that gets lost may arrive all the same, and tell that they began
         self._acknowledged &= {item.id for item in view.observations}
         fresh = [item for item in view.observations if item.id not in self._acknowledged]
         size = self._limits.observations_per_report
         batches = [fresh[at : at + size] for at in range(0, len(fresh), size)] or [[]]
         for batch in batches:
             last = batch is batches[-1]
-            through_ms = max(view.observed_through_ms, self._through_ms) if last else self._through_ms
+            moves = last and vouches
+            through_ms = max(view.observed_through_ms, self._through_ms) if moves else self._through_ms
             self._plane.report(self._cluster, view.at_ms, through_ms, batch)
             self._acknowledged.update(item.id for item in batch)
             self._through_ms = through_ms

@@ -90,7 +90,9 @@ class RunningGpus(Collector):
             group.memory_bytes += sample.memory_bytes
         if sample.energy_mj is not None:
             look.energy_mj[place] = sample.energy_mj
-            group.energy_mj += max(0, sample.energy_mj - self._last.energy_mj.get(place, 0))
+            # A place that is new here may have used energy before this operator began to look: it was counted then.
+            before_mj = self._last.energy_mj.get(place, sample.energy_mj)
+            group.energy_mj += max(0, sample.energy_mj - before_mj)
 
     def _name(self, sample: Sample) -> Group:
         name = (sample.org, sample.project, sample.flavor, sample.tier)

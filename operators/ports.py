@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from scheduler.core.errors import DureError
 from scheduler.core.model import Rank
 
 
@@ -121,12 +122,21 @@ class Sample:
     energy_mj: int | None = None
 
 
+class Failure(NamedTuple):
+    """A call that did not succeed: ``where`` is ``report``, ``pull``, ``observe`` or an attempt's name."""
+
+    where: str
+    error: DureError
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """All that a backend sees at ``at_ms``: every observation not yet acknowledged, and what runs.
 
     attempts: names that exist in the backend in any form and are not forgotten.
-    observed_through_ms: everything that happened before this instant is in some observation.
+    observed_through_ms: everything that happened before this instant is in some observation, but for attempts that
+    the backend has lost every trace of: the loop knows those, and does not report it while one is missing.
+    failures: attempts that could not be looked at. They exist, and observed_through_ms does not pass them by.
     """
 
     at_ms: int
@@ -134,6 +144,7 @@ class View:
     attempts: frozenset[str]
     observations: tuple[Observation, ...]
     samples: tuple[Sample, ...] = field(default=())
+    failures: tuple[Failure, ...] = ()
 
 
 class Backend(Protocol):

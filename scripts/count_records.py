@@ -6,7 +6,8 @@ project, flavor and tier, and with --attempts every rank's instants. All numbers
 
 running: a rank's GPUs from its start to its end. billed: from the latest start of its gang to the earlier of its own
 end and an eviction notice. A rank without an exit ends with the record's last complete line. What is held cannot be
-told from here: it begins with the admission, which the operator does not know.
+told from here: it begins with the admission, which the operator does not know. An attempt whose record was deleted
+counts 0 here; the ledger has it up to what its cluster had vouched for (decision 0006).
 Exit status: 0, or 2 when DATA holds no attempts' folder or a spec cannot be read.
 """
 

@@ -3,7 +3,7 @@
 Three classes, six organisations, sixteen real training jobs on eight logical GPUs of two flavors: more demand than
 GPUs, gangs of one to four, borrowing, one submission refused, one job failing, one cancelled; then shares, one
 ``why``, the closed period and its invoices, and demo-out/report.json with what was checked.
-Exit status: 0 when everything that must hold holds, 1 otherwise with a sentence.
+Exit status: 0 when everything that must hold holds, 1 otherwise with a sentence, 130 when it was stopped by a key.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ OUT = ROOT / "demo-out"
 TRAINING = ROOT / "examples"
 ACCURACY_MIN = 0.9
 REFUSED_EXIT = 7
+INTERRUPTED_EXIT = 130
 DEMO_SECONDS_MAX = 360
 CLEAN_SECONDS_MAX = 60
 MS_PER_SECOND = 1_000
@@ -234,6 +235,9 @@ def main() -> int:
     except DemoFailed as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("demo: stopped; nothing of it runs any more", file=sys.stderr)
+        return INTERRUPTED_EXIT
     (OUT / "report.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     headline("what was checked")
     for row in found["gpu_seconds"]:

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Put the programs the tests start by themselves in place: PostgreSQL's server and Prometheus.
-# As root on Debian or Ubuntu they are installed without starting any service. Otherwise a missing one is named;
-# its tests are skipped, or with CI=true this fails.
+# On Debian or Ubuntu, as root or where sudo asks for no password, they are installed without starting any service.
+# Otherwise a missing one is named; its tests are skipped, or with CI=true this fails.
 set -euo pipefail
+source "$(dirname "$0")/apt.sh"
 
 have_postgres() {
   command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
@@ -16,7 +17,7 @@ if ((${#missing[@]} == 0)); then exit 0; fi
 
 guard=/usr/sbin/policy-rc.d
 guarded=no
-cleanup() { if [[ "$guarded" == yes ]]; then rm -f "$guard"; fi; }
+cleanup() { if [[ "$guarded" == yes ]]; then "${as_root[@]}" rm -f "$guard"; fi; }
 trap cleanup EXIT
 
 # invoke-rc.d asks this program before it starts a service; 101 means "not allowed". A machine that has its own
@@ -24,8 +25,8 @@ trap cleanup EXIT
 forbid_services() {
   if [[ ! -e "$guard" ]]; then
     guarded=yes
-    printf '#!/bin/sh\nexit 101\n' >"$guard"
-    chmod 755 "$guard"
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$guard" >/dev/null
+    "${as_root[@]}" chmod 755 "$guard"
   fi
 }
 
@@ -33,16 +34,15 @@ install_missing() {
   local log
   log="$(mktemp)"
   forbid_services
-  export DEBIAN_FRONTEND=noninteractive
   echo "servers: installing ${missing[*]} with apt-get (no service is started)"
-  local options=(-qq -y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold)
-  if ! { apt-get -qq update && apt-get "${options[@]}" install "${missing[@]}"; } >"$log" 2>&1; then
+  local options=(-y --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold)
+  if ! { apt_update && apt_get "${options[@]}" install "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
   fi
   rm -f "$log"
 }
 
-if [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then install_missing; fi
+if can_apt; then install_missing; fi
 
 failed=0
 check() { # NAME PROGRAM

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from operators.local import layout, processes, records
 from operators.local.layout import MARKER, Folder, Spec
@@ -20,7 +21,8 @@ BORN_LATE_SECONDS = 120  # how long after the supervisor's last line its orphans
 class Seen:
     """One attempt at one look.
 
-    is_live: a supervisor holds its lock. Over, live or begun it exists; otherwise its start was cut short.
+    is_live: a supervisor holds its lock. has_lines: the record has a complete line, readable or not. Over, live or
+    with a line it exists; otherwise its start was cut short. touched_ns: when its record was last changed, 0: never.
     """
 
     folder: Folder
@@ -28,6 +30,8 @@ class Seen:
     record: Record
     end: End | None
     is_live: bool
+    has_lines: bool
+    touched_ns: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -37,12 +41,12 @@ class Seen:
     @property
     def exists(self) -> bool:
         """Whether it was begun or ended in any form."""
-        return self.is_over or self.is_live or self.record.begin is not None
+        return self.is_over or self.is_live or self.has_lines
 
     @property
     def is_orphan(self) -> bool:
-        """It was begun, is not over, and has no supervisor."""
-        return self.record.begin is not None and not self.is_over and not self.is_live
+        """It was begun (a damaged line says so too), is not over, and has no supervisor."""
+        return self.has_lines and not self.is_over and not self.is_live
 
     @property
     def mark(self) -> processes.Mark:
@@ -61,11 +65,27 @@ def mark_of(folder: Folder, spec: Spec, record: Record) -> processes.Mark:
     return processes.Mark(MARKER, str(folder.path), (str(folder.logs), spec.ray_dir), session)
 
 
+class Unread(NamedTuple):
+    """An attempt whose folder the disk does not give; spec: as it was read earlier, if it ever was."""
+
+    name: str
+    error: OSError
+    spec: Spec | None
+
+
+class Look(NamedTuple):
+    """All attempts with a spec, and those that could not be looked at; each by name."""
+
+    seen: list[Seen]
+    unread: list[Unread]
+
+
 @dataclass(slots=True)
 class _Read:
     spec: Spec
     record: Record
     offset: int = 0
+    touched_ns: int = 0
 
 
 class Attempts:
@@ -82,14 +102,27 @@ class Attempts:
             raise ValueError(f"{name!r} is no attempt's name")
         return Folder(self._root / name)
 
-    def look(self) -> list[Seen]:
-        """All attempts with a spec, by name."""
+    def look(self) -> Look:
+        """Look at everything; one folder that cannot be read does not keep the others from being seen."""
         names = sorted(entry.name for entry in os.scandir(self._root) if NAME.fullmatch(entry.name))
         self._read = {name: read for name, read in self._read.items() if name in set(names)}
-        return [seen for name in names if (seen := self.look_at(name)) is not None]
+        found = Look([], [])
+        for name in names:
+            try:
+                seen = self.look_at(name)
+            except OSError as error:
+                read = self._read.get(name)
+                found.unread.append(Unread(name, error, read.spec if read else None))
+                continue
+            if seen is not None:
+                found.seen.append(seen)
+        return found
 
     def look_at(self, name: str) -> Seen | None:
-        """One attempt; None when it has no spec yet. The lock is asked first: without its holder nothing is written."""
+        """One attempt; None when it has no spec yet. The lock is asked first: without its holder nothing is written.
+
+        Raises OSError when the disk does not say.
+        """
         folder = self.folder(name)
         read = self._read.get(name)
         if read is None:
@@ -100,7 +133,8 @@ class Attempts:
         is_live = layout.is_locked(folder.lock)
         self._read_on(folder, read)
         end = None if read.record.gone else _end(folder)
-        return Seen(folder, read.spec, read.record, end, is_live and not records.is_over(read.record, end))
+        is_live = is_live and not records.is_over(read.record, end)
+        return Seen(folder, read.spec, read.record, end, is_live, read.offset > 0, read.touched_ns)
 
     def drop(self, name: str) -> None:
         """Its folder has been moved away."""
@@ -112,6 +146,7 @@ class Attempts:
             with folder.record.open("rb") as file:
                 file.seek(read.offset)
                 content = file.read(READ_BYTES_MAX)
+                read.touched_ns = os.fstat(file.fileno()).st_mtime_ns
         except FileNotFoundError:
             return
         lines, consumed = records.parse(content)

@@ -10,26 +10,26 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from operators.local import gpus, launch, layout, machine, nodes, processes
-from operators.local.attempts import Attempts, Seen
+from operators.local.attempts import Attempts, Look, Seen
 from operators.local.layout import Folder, Spec
 from operators.local.nvml import Nvml
 from operators.local.package import BadPackage
 from operators.local.recorder import wall_ms
 from operators.local.records import EndKind, GpuUse, observations
-from operators.ports import Assignment, Sample, StopOrder, View
+from operators.local.silence import Silence
+from operators.ports import Assignment, Failure, Sample, StopOrder, View
 from scheduler.core.errors import Fatal, Retry
 from scheduler.core.lifecycle import StopReason
 from scheduler.core.model import Node
 
 SETTLED_PER_LOOK_MAX = 8
-SILENT_MS_MAX = 300_000
-SILENT_LOOKS_MIN = 30
 _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,80}")
 
 
@@ -59,7 +59,8 @@ class LocalBackend:
         self._memory_file = self._data / "operator.json"
         self._memory = nodes.load(self._memory_file)
         self._supervisors: set[int] = set()
-        self._silent: dict[str, tuple[int, int, int]] = {}
+        self._silence = Silence()
+        self._turn = 0
 
     @property
     def devices_note(self) -> str:
@@ -74,12 +75,16 @@ class LocalBackend:
         """Look at every folder and at the devices; attempts that lost their supervisor are killed and proven gone."""
         with _retried("the attempts' folders cannot be read"):
             self._reap()
-            seen = self._settled(self._attempts.look())
-            self._watch_silence(seen, now_ms)
+            look = self._attempts.look()
+            failures = [_failure(name, error) for name, error, _ in look.unread]
+            seen = self._settled(look.seen, failures)
+            for item in self._silence.overdue(seen, now_ms):
+                for target in processes.commanded(launch.SUPERVISOR_MODULE, str(item.folder.path)):
+                    processes.send(target, signal.SIGKILL)
             healthy = self._healthy()
             counts = {node.name: self._count(node, healthy) for node in self._pool}
             memory = nodes.advance(self._memory, self._pool, counts, now_ms)
-            memory = replace(memory, watermark_ms=self._through_ms(seen, now_ms))
+            memory = replace(memory, watermark_ms=self._through_ms(Look(seen, look.unread), now_ms))
             if memory != self._memory:
                 nodes.save(self._memory_file, memory)
                 self._memory = memory
@@ -89,9 +94,12 @@ class LocalBackend:
         return View(
             at_ms=now_ms,
             observed_through_ms=self._memory.watermark_ms,
-            attempts=frozenset(item.folder.name for item in seen if item.exists),
+            attempts=frozenset(
+                [*(item.folder.name for item in seen if item.exists), *(item.name for item in look.unread)]
+            ),
             observations=tuple(found),
             samples=tuple(sample for item in seen if not item.is_over for sample in _samples(item)),
+            failures=tuple(failures),
         )
 
     def start(self, assignment: Assignment, package: bytes | None) -> None:
@@ -106,15 +114,15 @@ class LocalBackend:
                 return
             self._end_untraced(seen)
             if assignment.begun:
-                launch.end_without_run(folder, EndKind.LOST, self._instant())
+                self._end_unrun(folder, EndKind.LOST)
                 return
             if assignment.stop is not None or folder.stop.exists():
-                launch.end_without_run(folder, EndKind.NEVER, self._instant())
+                self._end_unrun(folder, EndKind.NEVER)
                 return
             try:
                 launch.prepare_files(folder, spec, package)
             except BadPackage as error:
-                launch.end_without_run(folder, EndKind.FAILED, self._instant(), str(error))
+                self._end_unrun(folder, EndKind.FAILED, str(error))
                 return
             pid = launch.spawn_supervisor(folder, self._memory.watermark_ms, os.environ)
             if pid is not None:
@@ -123,8 +131,8 @@ class LocalBackend:
     def stop(self, name: str, order: StopOrder, now_ms: int) -> None:
         """Write the order, if it is the first; the supervisor sees it within moments."""
         folder = self._folder(name)
-        if folder.spec.exists():
-            with _retried(f"the order to stop {name} cannot be written"):
+        with _retried(f"the order to stop {name} cannot be written"):
+            if folder.spec.exists():
                 layout.create_once(folder.stop, {"reason": order.reason, "at_ms": now_ms, "grace_ms": order.grace_ms})
 
     def forget(self, name: str) -> None:
@@ -162,9 +170,7 @@ class LocalBackend:
         spec = folder.read_spec()
         if spec is not None:
             return spec
-        taken = [
-            uuid for seen in self._attempts.look() if not seen.is_over for rank in seen.spec.devices for uuid in rank
-        ]
+        taken = self._taken()
         # One whose traces are lost runs no more: it waits for no device.
         none = assignment.begun
         devices = () if none else gpus.assign_devices(self._plan, assignment.ranks, taken, self._healthy())
@@ -186,6 +192,21 @@ class LocalBackend:
         layout.write_atomic(folder.spec, spec)
         return spec
 
+    def _taken(self) -> list[str]:
+        """UUIDs of the devices of attempts that are not over; raises Retry when one of them cannot be known."""
+        look = self._attempts.look()
+        specs = [item.spec for item in look.seen if not item.is_over]
+        for name, error, spec in look.unread:
+            if spec is None and self._plan.is_real:
+                raise Retry("DURE-8008", f"which GPUs {name} has cannot be read: {error.strerror or error}") from error
+            specs += [spec] if spec else []
+        return [uuid for spec in specs for rank in spec.devices for uuid in rank]
+
+    def _end_unrun(self, folder: Folder, kind: EndKind, message: str = "") -> None:
+        """Say that the attempt is over without having run; raises Retry when a supervisor has it after all."""
+        if not launch.end_without_run(folder, kind, self._instant(), message):
+            raise Retry("DURE-8035", f"attempt {folder.name} was to end unbegun and a supervisor has it")
+
     @staticmethod
     def _end_untraced(seen: Seen) -> None:
         """Kill what runs under the attempt's name though its folder says that it never began: it may not run twice."""
@@ -205,46 +226,50 @@ class LocalBackend:
                     continue
             self._supervisors.discard(pid)
 
-    def _settled(self, seen: Sequence[Seen]) -> list[Seen]:
-        """Attempts without a supervisor and without an end: kill what is left of them, then say that they are lost."""
-        orphans = [item for item in seen if item.is_orphan][:SETTLED_PER_LOOK_MAX]
+    def _settled(self, seen: Sequence[Seen], failures: list[Failure]) -> list[Seen]:
+        """Attempts without a supervisor and without an end: kill what is left of them, then say that they are lost.
+
+        All of one look share its time, and each look begins with others, so that what does not die keeps nobody back.
+        """
+        orphans = [item for item in seen if item.is_orphan]
+        first = self._turn % max(1, len(orphans))
+        left = (orphans[first:] + orphans[:first])[:SETTLED_PER_LOOK_MAX]
+        self._turn = first + len(left)
         after = {item.folder.name: item for item in seen}
-        for item in orphans:
-            if not processes.kill_belonging(item.mark):
-                break  # something does not die now; the next look begins with it again
-            shutil.rmtree(item.spec.ray_dir, ignore_errors=True)
-            launch.end_lost(item.folder, max(self._instant(), item.record.last_at_ms))
-            after[item.folder.name] = self._attempts.look_at(item.folder.name) or item
+        deadline = time.monotonic() + processes.KILL_SECONDS_MAX
+        while left:
+            alive = [item for item in left if not processes.kill_round(item.mark)]
+            for item in left:
+                if item not in alive:
+                    after[item.folder.name] = self._end_lost(item, failures)
+            left = alive
+            if left and time.monotonic() >= deadline:
+                break  # some do not die now: a later look goes on with them
+            time.sleep(processes.KILL_ROUND_SECONDS if left else 0)
         return list(after.values())
 
-    def _through_ms(self, seen: Sequence[Seen], now_ms: int) -> int:
+    def _end_lost(self, item: Seen, failures: list[Failure]) -> Seen:
+        """Write that the attempt is lost; one whose folder takes no word stays as it is, with a failure of its own."""
+        shutil.rmtree(item.spec.ray_dir, ignore_errors=True)
+        try:
+            launch.end_lost(item.folder, max(self._instant(), item.record.last_at_ms))
+            return self._attempts.look_at(item.folder.name) or item
+        except OSError as error:
+            failures.append(_failure(item.folder.name, error))
+            return item
+
+    def _through_ms(self, look: Look, now_ms: int) -> int:
         """Every event before this instant is in what was seen.
 
         A record's clock never goes backwards, so a living supervisor can still write only at or after its last line.
-        One that has not begun was told the present watermark as its earliest instant: it holds the watermark there.
+        One without a readable line was told the present watermark as its earliest instant: it holds the watermark
+        there, and so does one whose folder cannot be read.
         """
-        bounds = [item.record.last_at_ms for item in seen if item.record.begin and not item.is_over]
-        if any(item.is_live and not item.record.begin for item in seen):
-            bounds.append(self._memory.watermark_ms)
-        return max(self._memory.watermark_ms, min([now_ms, *bounds]))
-
-    def _watch_silence(self, seen: Sequence[Seen], now_ms: int) -> None:
-        """A supervisor that lives and writes nothing holds everybody's watermark: after five minutes it is killed.
-
-        Looks are counted too, so that a machine that slept is not taken for a supervisor that hangs.
-        """
-        silent: dict[str, tuple[int, int, int]] = {}
-        for item in seen:
-            if not item.is_live:
-                continue
-            seq, looks, since_ms = self._silent.get(item.folder.name, (-1, 0, now_ms))
-            if seq != item.record.last_seq:
-                looks, since_ms = 0, now_ms
-            silent[item.folder.name] = (item.record.last_seq, looks + 1, since_ms)
-            if looks >= SILENT_LOOKS_MIN and now_ms - since_ms >= SILENT_MS_MAX:
-                for target in processes.commanded(launch.SUPERVISOR_MODULE, str(item.folder.path)):
-                    processes.send(target, signal.SIGKILL)
-        self._silent = silent
+        known_ms = self._memory.watermark_ms
+        open_ends = [item for item in look.seen if not item.is_over and (item.is_live or item.has_lines)]
+        bounds = [item.record.last_at_ms if item.record.last_seq else known_ms for item in open_ends]
+        bounds += [known_ms for _ in look.unread]
+        return max(known_ms, min([now_ms, *bounds]))
 
     def _healthy(self) -> frozenset[str]:
         devices = self._nvml.devices() if self._nvml and self._plan.is_real else ()
@@ -276,6 +301,10 @@ def _samples(seen: Seen) -> Iterator[Sample]:
             use.memory_bytes if use else None,
             use.energy_mj if use else None,
         )
+
+
+def _failure(name: str, error: OSError) -> Failure:
+    return Failure(name, Retry("DURE-8008", f"the folder of attempt {name} fails: {error.strerror or error}"))
 
 
 @contextmanager

@@ -53,6 +53,8 @@ class Children:
             child = subprocess.Popen(
                 command, env=dict(env), cwd=folder, stdin=given, stdout=out, stderr=out, process_group=0
             )
+        # The number may have been another child's before: that one's code is not this one's.
+        self._codes.pop(child.pid, None)
         self._processes[child.pid] = child
         return child.pid
 

@@ -97,10 +97,10 @@ class Folder:
         return self.logs / f"rank-{rank}.log"
 
     def read_spec(self) -> Spec | None:
-        """The spec; None when there is none or it cannot be read."""
+        """The spec; None when there is none or it is none. Raises OSError when the disk does not say."""
         try:
             spec: Spec = from_json(Spec, json.loads(self.spec.read_bytes()))
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         return spec
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-KILL_ROUNDS_MAX = 30
+KILL_SECONDS_MAX = 1.5
 KILL_ROUND_SECONDS = 0.05
 STANDARD_OUTPUTS = (1, 2)
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -139,16 +139,22 @@ def send(target: Process, sign: signal.Signals) -> bool:
     return True
 
 
+def kill_round(mark: Mark) -> bool:
+    """Kill what carries the mark now; True when nothing did."""
+    left = belonging(mark)
+    for item in left.values():
+        send(item, signal.SIGKILL)
+    return not left
+
+
 def kill_belonging(mark: Mark) -> bool:
-    """Kill what carries the mark until nothing does; False when something is left after about 1.5 seconds."""
-    for _ in range(KILL_ROUNDS_MAX):
-        left = belonging(mark)
-        if not left:
-            return True
-        for item in left.values():
-            send(item, signal.SIGKILL)
+    """Kill what carries the mark until nothing does; False when something is left after KILL_SECONDS_MAX."""
+    deadline = time.monotonic() + KILL_SECONDS_MAX
+    while not kill_round(mark):
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(KILL_ROUND_SECONDS)
-    return not belonging(mark)
+    return True
 
 
 def commanded(*words: str) -> list[Process]:

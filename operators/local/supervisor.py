@@ -8,6 +8,7 @@ it shares with it are files. One thread, no import of Ray, no state beside the r
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import signal
@@ -267,7 +268,9 @@ def main(arguments: list[str]) -> int:
         return 0
     # The lock says that this very process lives: nothing that it starts may hold it too.
     fcntl.fcntl(lock, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-    spec = folder.read_spec()
+    spec = None
+    with contextlib.suppress(OSError):
+        spec = folder.read_spec()
     if spec is None:
         print(f"dure: {folder.spec} is missing or unreadable", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -17,10 +18,21 @@ TOOL_FOLDERS = frozenset(
     {".git", ".hg", ".svn", ".venv", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
     | {".hypothesis", ".ipynb_checkpoints", ".idea", ".vscode", ".dure"}
 )
-SECRET_FOLDERS = frozenset({".aws", ".azure", ".docker", ".env", ".gcloud", ".gnupg", ".kube", ".ssh"})
+# What `dure up` keeps, tokens included, under whatever name; any one of its files tells it.
+DATA_FILES = ("dure.lock", "dure.db", "operator.lock")
+SECRET_FOLDERS = frozenset({".aws", ".azure", ".docker", ".env", ".gcloud", ".gnupg", ".huggingface", ".kube", ".ssh"})
 SECRET_FILES = (
     # environment files and tool logins
     ".env*",
+    "*.env",
+    "*.token",
+    "secrets.toml",
+    "kaggle.json",
+    "application_default_credentials.json",
+    ".s3cfg",
+    "rclone.conf",
+    "*.tfstate",
+    "*.tfstate.backup",
     ".netrc",
     "_netrc",
     ".pypirc",
@@ -51,13 +63,23 @@ SECRET_FILES = (
     "*.keystore",
     "*.kdbx",
 )
-PRIVATE_KEY_MARK = b"PRIVATE KEY-----"
-PRIVATE_KEY_HEAD_BYTES = 128
+PRIVATE_KEY_MARK = b"PRIVATE KEY"
+# A line that begins as PEM does, or the field of a service account's JSON; not a program that names the mark.
+PRIVATE_KEY = re.compile(
+    rb'(?:^(?:\xef\xbb\xbf)?[ \t]*|"private_key"[ \t]{0,8}:[ \t]{0,8}")'
+    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----",
+    re.MULTILINE,
+)
 
 
 def is_tool_folder(path: Path) -> bool:
     """Whether a folder belongs to a tool and is never sent."""
-    return path.name in TOOL_FOLDERS or (path / "pyvenv.cfg").is_file()
+    return path.name in TOOL_FOLDERS or (path / "pyvenv.cfg").is_file() or is_data_folder(path)
+
+
+def is_data_folder(path: Path) -> bool:
+    """Whether a folder is the data of a ``dure up``, which holds the administrator's token."""
+    return any((path / name).is_file() for name in DATA_FILES)
 
 
 def is_secret_name(name: str, *, folder: bool) -> bool:
@@ -69,9 +91,8 @@ def is_secret_name(name: str, *, folder: bool) -> bool:
 
 
 def holds_private_key(content: bytes) -> bool:
-    """Whether a file of any name begins as a private key in PEM form."""
-    head = content[:PRIVATE_KEY_HEAD_BYTES]
-    return head.lstrip().startswith(b"-----BEGIN") and PRIVATE_KEY_MARK in head
+    """Whether a file of any name has a private key in PEM form anywhere: alone, behind a certificate, or in JSON."""
+    return PRIVATE_KEY_MARK in content and PRIVATE_KEY.search(content) is not None
 
 
 class IgnoreRules:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scheduler.client.ignore import IgnoreRules, holds_private_key, is_secret_name, is_tool_folder
+from scheduler.client.ignore import IgnoreRules, holds_private_key, is_data_folder, is_secret_name, is_tool_folder
 from scheduler.core.errors import Finding
 
 ZIP_BYTES_MAX = 64 * 1024 * 1024
@@ -37,6 +37,7 @@ LINK_OUTSIDE = "DURE-1021"
 UNREADABLE = "DURE-1022"
 BAD_NAME = "DURE-1023"
 NOT_A_FOLDER = "DURE-1024"
+NOTHING_TO_SEND = "DURE-1025"
 BAD_NAME_MESSAGE = "the name holds a colon, a backslash or what cannot be printed, or is too long"
 IGNORE_FIX = "list it in .dureignore, or put a copy of it into the folder"
 
@@ -92,6 +93,8 @@ def pack(folder: Path, limits: Limits | None = None) -> tuple[Package | None, li
     if findings:
         return None, findings
     package, findings = _zip(walk)
+    if package and not package.files:
+        return None, [_nothing(walk)]
     if package and len(package.content) > limits.zip_bytes:
         return None, [
             _too_large(walk, f"is {size_text(len(package.content))} as a zip, at most {size_text(limits.zip_bytes)}")
@@ -107,7 +110,20 @@ def _unfit(root: Path) -> Finding | None:
     if root.resolve() in (Path(root.anchor), Path.home().resolve()):
         message = "the work directory is your home folder or the whole disk"
         return Finding(str(root), NOT_A_FOLDER, message, "put the job's files into a folder of their own")
+    if is_data_folder(root):
+        message = "the work directory is the data folder of a dure up, which holds its tokens"
+        return Finding(str(root), NOT_A_FOLDER, message, "put the job's files into a folder of their own")
     return None
+
+
+def _nothing(walk: _Walk) -> Finding:
+    """A job without its files would only fail later, on GPUs."""
+    if not walk.visits:
+        message, fix = "the work directory is empty", "name the folder with the job's files, or leave the option out"
+    else:
+        message = "everything in the work directory is left out, as ignored, secret or a tool's"
+        fix = "let .dureignore in that folder take the files back in, for example with the line !*"
+    return Finding(str(walk.root), NOTHING_TO_SEND, message, fix)
 
 
 def _visit(walk: _Walk, folder: Path, prefix: str, above: tuple[Path, ...]) -> None:

@@ -196,9 +196,11 @@ def _ticks(loop: OperatorLoop, metrics: RunningGpus, clock: Callable[[], int]) -
         nonlocal last_seconds
         looked_seconds = time.monotonic()
         result = loop.step(clock())
-        elapsed_ms = 0 if last_seconds is None else round((looked_seconds - last_seconds) * 1_000)
-        metrics.observe(result.samples, elapsed_ms)
-        last_seconds = looked_seconds
+        # A look that failed has seen nothing, which is not the same as nothing that runs: the next one spans its time.
+        if all(failure.where != "observe" for failure in result.failures):
+            elapsed_ms = 0 if last_seconds is None else round((looked_seconds - last_seconds) * 1_000)
+            metrics.observe(result.samples, elapsed_ms)
+            last_seconds = looked_seconds
         failing = {(failure.where, failure.error.code) for failure in result.failures}
         for failure in result.failures:
             if (failure.where, failure.error.code) not in told:

@@ -118,6 +118,11 @@ SERVER_CODES: dict[str, Code] = {
         "Processes of an attempt whose files were lost do not end yet. The operator tries again.",
         "dure doctor",
     ),
+    "DURE-8035": Code(
+        "an attempt is begun after all",
+        "The operator was about to report that an attempt never ran and found a supervisor at it. It looks again.",
+        "dure job events JOB",
+    ),
     "DURE-8040": Code(
         "Prometheus unreachable",
         "Prometheus cannot be reached or answers with an error. Only the comparison with the ledger needs it.",

@@ -97,6 +97,12 @@ USAGE_CODES: dict[str, Code] = {
         " directory.",
         "workdir: .",
     ),
+    "DURE-1025": Code(
+        "nothing to send",
+        "The work directory holds no file that travels: it is empty, or ignore files (also those of the repository"
+        " around it) and the rules for secrets leave everything out. The job would find nothing to run.",
+        "echo '!*' >> .dureignore",
+    ),
     "DURE-1030": Code(
         "bad configuration file",
         "The configuration file cannot be read or written, or holds something it should not. The message names the"

@@ -15,7 +15,7 @@ from scheduler.core.errors import Retry
 from scheduler.core.facts import AttemptGone, AttemptRunning, AttemptStarting, AttemptStopping
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason, step_attempt, step_job
 from scheduler.core.model import Rank
-from scheduler.core.records import AttemptRecord, JobRecord, NodeRecord, RankRecord
+from scheduler.core.records import AttemptRecord, ClusterRecord, JobRecord, NodeRecord, RankRecord
 from scheduler.core.units import MS_PER_SECOND
 from scheduler.schema.bodies import ObservationBody, TaskBody
 from scheduler.services.ports import Where, Writer
@@ -23,6 +23,8 @@ from scheduler.services.ports import Where, Writer
 RANKS_MAX = 100_000
 BACKOFF_BASE_MS = 5 * MS_PER_SECOND
 BACKOFF_MAX_MS = 3_600 * MS_PER_SECOND
+LOST_WITH_BEATS = "its supervisor was lost; usage ends at the last heartbeat"
+LOST_WITHOUT_TRACE = "its cluster lost every trace of it; usage ends at the last moment its cluster vouched for"
 
 
 def backoff_ms(times: int) -> int:
@@ -109,7 +111,7 @@ class ObservedAttempt:
         ended = replace(rank, ended_at_ms=seen.at_ms, exit_code=seen.exit_code, evidence=evidence)
         self._change_rank(ended)
         if seen.evidence == "lost":
-            self._stop(StopReason.LOST, "its supervisor was lost; usage ends at the last heartbeat")
+            self._stop(StopReason.LOST, LOST_WITH_BEATS)
         elif seen.exit_code:
             self._stop(StopReason.FAIL, f"rank {seen.rank} ended with exit code {seen.exit_code}")
         elif all(known.ended_at_ms for known in self._ranks()):
@@ -121,7 +123,9 @@ class ObservedAttempt:
     def _gone(self, seen: ObservationBody) -> None:
         lost = seen.evidence == "lost"
         if lost:
-            self._stop(StopReason.LOST, "its supervisor was lost; usage ends at the last heartbeat")
+            has_ends = any(rank.ended_at_ms for rank in self._ranks())
+            self._end_untraced()
+            self._stop(StopReason.LOST, LOST_WITH_BEATS if has_ends else LOST_WITHOUT_TRACE)
         elif self._attempt.state is not AttemptState.ADMITTED or seen.exit_code:
             self._stop(StopReason.FAIL if seen.exit_code else StopReason.FINISH)
         state = step_attempt(self._attempt.state, AttemptState.GONE)
@@ -137,6 +141,19 @@ class ObservedAttempt:
         if not self._tx.change(after, version=job.version):
             raise Retry("DURE-6001", "the job changed at the same moment", "the operator repeats the report")
         self._tx.append(AttemptGone(seen.job, seen.attempt, after.state, after.not_before_ms), self._now_ms)
+
+    def _end_untraced(self) -> None:
+        """Ranks that started and of which no end is left end where their cluster had vouched for them last.
+
+        That is the watermark before this report, and an operator moves it only while it sees all that began. It is
+        never behind a slice that is posted (decision 0006).
+        """
+        cluster = self._tx.get(ClusterRecord, self._attempt.cluster)
+        through_ms = cluster.observed_through_ms if cluster else 0
+        for rank in self._ranks():
+            if rank.started_at_ms and not rank.ended_at_ms:
+                ended_at_ms = max(rank.started_at_ms, through_ms)
+                self._change_rank(replace(rank, ended_at_ms=ended_at_ms, evidence="lost"))
 
     def _free_nodes(self) -> None:
         """Free what the placement holds, wherever a worker was seen."""

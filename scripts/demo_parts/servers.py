@@ -16,6 +16,7 @@ from pathlib import Path
 
 from scripts.demo_parts.cast import FLAVORS
 from scripts.demo_parts.cli import DURE, DemoFailed
+from scripts.demo_parts.leftovers import end_tree
 
 READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
@@ -63,7 +64,15 @@ class Up:
         return (self.data / "admin.token").read_text(encoding="utf-8").strip()
 
     def start(self) -> str:
-        """Start it on the port it had before, or a free one, and wait until it is ready; returns its URL."""
+        """Start it and wait until it is ready; returns its URL."""
+        self.url = self._wait_until_ready(self.spawn())
+        return self.url
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start it on the port it had before, or a free one, and wait for nothing.
+
+        In a session of its own: a key at the terminal is for whoever started it, who then ends it in good order.
+        """
         gpus = [part for flavor, shape in FLAVORS.items() for part in ("--gpus", f"{flavor}={shape}")]
         port = self.url.rsplit(":", 1)[1] if self.url else "0"
         first = ["--policy", str(self._policy), "--no-demo-org"]
@@ -71,10 +80,14 @@ class Up:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DURE_")}
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
-        self.url = self._wait_until_ready(self._process)
-        return self.url
+        return self._process
 
     def kill(self) -> None:
         """SIGKILL, as a power cut of this one process."""
@@ -100,13 +113,16 @@ class Up:
 
 @contextlib.contextmanager
 def dure_up(data: Path, policy: Path, log: Path) -> Iterator[Up]:
-    """``dure up`` until the block ends."""
+    """``dure up`` until the block ends, however it ends; attempts that are left then end with it."""
     up = Up(data, policy, log)
     try:
         up.start()
         yield up
     finally:
-        up.stop()
+        try:
+            up.stop()
+        finally:
+            end_tree(data)
 
 
 @contextlib.contextmanager
@@ -126,7 +142,11 @@ def prometheus(folder: Path, server: str) -> Iterator[str]:
     options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
     with (folder / "prometheus.log").open("wb") as output:
         process = subprocess.Popen(
-            [binary, *options], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            [binary, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             yield f"http://{address}"

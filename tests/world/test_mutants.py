@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from operators.loop import OperatorLoop
 from operators.ports import Observation, ObservationKind, View
 from scheduler.core.accounting import ledger
 from scheduler.core.accounting.usage import AttemptUsage, cut
@@ -282,6 +283,22 @@ def forget_what_began(patch: Patch) -> None:
     patch.setattr(assignments, "_assignment", body)
 
 
+def vouch_for_what_is_not_seen(patch: Patch) -> None:
+    """Moves the watermark though nothing is seen of an attempt that began."""
+    honest = OperatorLoop._report
+
+    def report(self: OperatorLoop, step: Any) -> None:
+        self._awaited = set()
+        honest(self, step)
+
+    patch.setattr(OperatorLoop, "_report", report)
+
+
+def charge_until_gone(patch: Patch) -> None:
+    """Leaves what left no trace without an end."""
+    patch.setattr(ObservedAttempt, "_end_untraced", lambda self: None)
+
+
 def settle_too_early(patch: Patch) -> None:
     """Calls an attempt settled when it is stopping."""
     honest = settle.Settler._work
@@ -337,6 +354,10 @@ MUTANTS = {
     "forgets what began": Mutant(
         forget_what_began, "begin once more", Parts(rates=Rates(traces_lost=600), findings_max=1)
     ),
+    "vouches for what it does not see": Mutant(
+        vouch_for_what_is_not_seen, "after it was erased", Parts(rates=Rates(traces_lost=600), findings_max=99)
+    ),
+    "charges until gone": Mutant(charge_until_gone, "DURE-9042", Parts(rates=Rates(traces_lost=600), findings_max=1)),
     "settles too early": Mutant(settle_too_early, "the ledger has|forgotten while it lives|settled"),
 }
 

@@ -31,6 +31,7 @@ HAPPENED = (
     "jobs Failed",
     "jobs Cancelled",
     "losses",
+    "erased",
     "failures",
     "invoices",
     "trouble deaths",

@@ -10,6 +10,7 @@ from typing import Any
 from scheduler.core import facts as f
 from scheduler.core.records import (
     AttemptRecord,
+    ClusterRecord,
     CycleRecord,
     FindingRecord,
     InvoiceRecord,
@@ -42,7 +43,7 @@ ATTEMPT_STEPS = {
     "Gone": {"Admitted"},
 }
 FINDINGS_EXPECTED = frozenset({"DURE-6013"})
-"""A report that came late looks like a slow clock; beside it only an erased attempt may have an end nobody knows."""
+"""A report that came late looks like a slow clock."""
 
 
 @dataclass(slots=True)
@@ -62,13 +63,13 @@ class JobMirror:
 class Auditor:
     """``committed`` looks at one commit; what it finds goes to ``found``, a sentence with who committed."""
 
-    def __init__(self, found: Callable[[str], None], was_erased: Callable[[str], bool] = lambda name: False) -> None:
-        """was_erased: whether the cluster of an attempt, named ``d-JOB-aN``, has lost every trace of it."""
+    def __init__(self, found: Callable[[str], None]) -> None:
         self._report = found
-        self._was_erased = was_erased
         self.jobs: dict[str, JobMirror] = {}
         self.admitted: dict[tuple[str, int], int] = {}
         """(job, attempt) -> instant of its AttemptAdmitted fact."""
+        self.vouched: dict[tuple[str, int], int] = {}
+        """(job, attempt) -> its cluster's watermark when it was gone, before the report that said so."""
         self.premises: dict[str, int] = {}
         """How often there was something that a check could have found wrong."""
         self.last_cycle: CycleRecord | None = None
@@ -78,6 +79,7 @@ class Auditor:
         self._nodes: dict[tuple[str, str], NodeRecord] = {}
         self._said: dict[tuple[str, str], dict[str, Any]] = {}
         """The newest thing that a cluster has said about a node, by its own clock."""
+        self._through_ms: dict[str, int] = {}
         self._leases: dict[str, LeaseRecord] = {}
         self._ledger_seq = 0
         self._sliced_to: dict[tuple[str, int, int], int] = {}
@@ -96,17 +98,15 @@ class Auditor:
             self._nodes[node.cluster, node.name] = node
         for fact in commit.facts:
             self._fold(fact, written)
+        for cluster in written.get(ClusterRecord, ()):
+            before_ms = self._through_ms.get(cluster.name, 0)
+            self._must(cluster.observed_through_ms >= before_ms, f"the watermark of {cluster.name} falls")
+            self._through_ms[cluster.name] = cluster.observed_through_ms
         self._compare(written)
         self._money(written)
         for finding in written.get(FindingRecord, ()):
-            if not self._expects(finding):
+            if finding.code not in FINDINGS_EXPECTED:
                 self._found(f"{finding.code} about {finding.subject}: {finding.message}")
-
-    def _expects(self, finding: FindingRecord) -> bool:
-        if finding.code == "DURE-9042":
-            _, job, _, attempt, *_ = finding.subject.split()
-            return self._was_erased(f"d-{job}-a{attempt}")
-        return finding.code in FINDINGS_EXPECTED
 
     def _found(self, sentence: str) -> None:
         self._report(f"{sentence} (committed by {self._who})")
@@ -220,6 +220,7 @@ class Auditor:
             return
         self._must(mirror.attempt_state in ("Admitted", "Stopping"), f"{job}: {mirror.attempt_state} -> Gone")
         mirror.attempt_state = "Gone"
+        self.vouched[job, attempt] = self._through_ms.get(mirror.cluster, 0)
         mirror.outcomes.append(job_state)
         self._job_step(job, job_state)
         for rank in mirror.ranks:

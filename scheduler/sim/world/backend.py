@@ -103,7 +103,7 @@ class FakeBackend:
         for attempt in attempts:
             self._advance(attempt)
         self._trouble(now_ms)
-        self._erase_one(attempts)
+        self._erase_one(attempts, now_ms)
         attempts = list(self._ground.of_cluster(self.cluster))
         lag_ms = 0 if self._dice.calm else self._dice.of(f"lag {self.cluster}").randrange(LAG_MS_MAX)
         self._horizon_ms = horizon_ms = max(self._horizon_ms, now_ms - lag_ms)
@@ -213,10 +213,10 @@ class FakeBackend:
                 fate.lose(attempt, now_ms, self._through_ms, self._dice)
                 attempt.advance(now_ms)
 
-    def _erase_one(self, attempts: list[GroundAttempt]) -> None:
+    def _erase_one(self, attempts: list[GroundAttempt], now_ms: int) -> None:
         """The first attempt that runs loses its traces, by seed."""
         if self._dice.happens("traces_lost", self.cluster):
-            any(fate.erase(item) for item in attempts if self._is_known_running(item.assignment))
+            any(fate.erase(item, now_ms) for item in attempts if self._is_known_running(item.assignment))
 
     def _advance(self, attempt: GroundAttempt) -> None:
         """Let time pass for an attempt, and its supervisor die when it is to."""

@@ -87,14 +87,14 @@ def lose(attempt: GroundAttempt, now_ms: int, through_ms: int, dice: Dice) -> No
     _gone(attempt, proven_ms, attempt.exit_code, lost=attempt.exit_code is None)
 
 
-def erase(attempt: GroundAttempt) -> bool:
+def erase(attempt: GroundAttempt, now_ms: int) -> bool:
     """Its cluster loses every trace of it, if all its ranks run on; it holds its GPUs until somebody looks for it."""
     runs = len(attempt.running) == len(attempt.assignment.ranks)
     if not runs or attempt.notice or attempt.died_at_ms or attempt.is_gone:
         return False
     attempt.drop_plans()
     attempt.doom_ms = 0
-    attempt.was_erased = attempt.is_untraced = True
+    attempt.erased_at_ms, attempt.is_untraced = now_ms, True
     return True
 
 

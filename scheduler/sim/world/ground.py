@@ -50,8 +50,8 @@ class GroundAttempt:
     has_failed: bool = False
     is_lost: bool = False
     is_forgotten: bool = False
-    was_erased: bool = False
-    """Its cluster lost every trace of it while it ran: all that can be seen of it afterwards is its end."""
+    erased_at_ms: int = 0
+    """When its cluster lost every trace of it while it ran: then all that is seen of it is its end; 0: it did not."""
     is_untraced: bool = False
     """It was erased, and nobody has looked for what is left of it yet."""
     died_at_ms: int = 0
@@ -64,6 +64,11 @@ class GroundAttempt:
     def is_gone(self) -> bool:
         """Nothing of it holds a GPU any more."""
         return self.gone_at_ms > 0
+
+    @property
+    def was_erased(self) -> bool:
+        """Its cluster lost every trace of it."""
+        return self.erased_at_ms > 0
 
     @property
     def running(self) -> list[int]:

@@ -10,11 +10,18 @@ Usage = dict[tuple[str, str], list[int]]
 """(ORG/PROJECT, flavor) -> [held, billed] in milli-GPU-milliseconds."""
 
 
-def truth(ground: Ground, admitted: Mapping[tuple[str, int], int], evicted: frozenset[str] = frozenset()) -> Usage:
+def truth(
+    ground: Ground,
+    admitted: Mapping[tuple[str, int], int],
+    vouched: Mapping[tuple[str, int], int],
+    evicted: frozenset[str] = frozenset(),
+) -> Usage:
     """Held from the instant of AttemptAdmitted to gone; billed from the gang's last start to each rank's own end.
 
-    admitted: (job, attempt) -> instant on the control plane's clock. evicted: names of attempts whose billing ends
-    at their notice. An attempt is never gone before it was admitted, and nothing is billed outside what is held.
+    admitted: (job, attempt) -> instant on the control plane's clock. vouched: (job, attempt) -> up to where its cluster
+    had vouched before it was gone; that is where billing of one ends whose traces were lost. evicted: names of attempts
+    whose billing ends at their notice. An attempt is never gone before it was admitted, and nothing is billed outside
+    what is held.
     """
     usage: Usage = {}
     for name, attempt in sorted(ground.attempts.items()):
@@ -22,18 +29,24 @@ def truth(ground: Ground, admitted: Mapping[tuple[str, int], int], evicted: froz
         begin_ms = admitted[wanted.job, wanted.attempt]
         gone_ms = max(begin_ms, attempt.gone_at_ms)
         sums = usage.setdefault((f"{wanted.org}/{wanted.project}", wanted.flavor), [0, 0])
+        ends = erased_ends(attempt, vouched[wanted.job, wanted.attempt]) if attempt.was_erased else attempt.ends
         notice_ms = _notice_ms(attempt) if name in evicted else gone_ms
         for rank in wanted.ranks:
             sums[0] += rank.gpus * 1_000 * (gone_ms - begin_ms)
-            sums[1] += rank.gpus * 1_000 * _billed_ms(attempt, rank.rank, begin_ms, min(gone_ms, notice_ms))
+            latest_ms = min(gone_ms, notice_ms, ends.get(rank.rank, gone_ms))
+            sums[1] += rank.gpus * 1_000 * _billed_ms(attempt, begin_ms, latest_ms)
     return usage
 
 
-def _billed_ms(attempt: GroundAttempt, rank: int, begin_ms: int, latest_ms: int) -> int:
+def erased_ends(attempt: GroundAttempt, vouched_ms: int) -> dict[int, int]:
+    """Where each rank of an erased attempt must end for the control plane: as vouched for, and never before it ran."""
+    return {rank: max(started_ms, vouched_ms) for rank, started_ms in attempt.starts.items()}
+
+
+def _billed_ms(attempt: GroundAttempt, begin_ms: int, last_ms: int) -> int:
     if len(attempt.starts) < len(attempt.assignment.ranks):
         return 0
     first_ms = max(begin_ms, *attempt.starts.values())
-    last_ms = min(latest_ms, attempt.ends.get(rank, latest_ms))
     return last_ms - first_ms if last_ms > first_ms else 0
 
 

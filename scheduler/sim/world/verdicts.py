@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from scheduler.core.accounting import books
 from scheduler.core.lifecycle import AttemptState, JobState
@@ -15,6 +15,7 @@ from scheduler.core.records import (
     LedgerEntryRecord,
     LedgerTxRecord,
     NodeRecord,
+    RankRecord,
 )
 from scheduler.core.units import MS_PER_HOUR
 from scheduler.services.actors import Actor
@@ -97,14 +98,29 @@ def ledger_sound(view: Reader) -> Iterator[str]:
     yield from (f"{finding.where}: {finding.message}" for finding in books.check(rows, entries))
 
 
-def usage_true(view: Reader, ground: Ground, admitted: dict[tuple[str, int], int]) -> Iterator[str]:
+def usage_true(
+    view: Reader, ground: Ground, admitted: Mapping[tuple[str, int], int], vouched: Mapping[tuple[str, int], int]
+) -> Iterator[str]:
     """Usage in the ledger is the usage that really was, to the millisecond."""
     booked = _booked(view)
-    really = oracle.truth(ground, admitted)
+    really = oracle.truth(ground, admitted, vouched)
     for owner, flavor in sorted(booked.keys() | really.keys()):
         found, was = booked.get((owner, flavor), [0, 0]), really.get((owner, flavor), [0, 0])
         if found != was:
             yield f"{owner} used {was} (held, billed) of {flavor} and the ledger has {found} milli-GPU-ms"
+
+
+def erased_ends_known(view: Reader, ground: Ground, vouched: Mapping[tuple[str, int], int]) -> Iterator[str]:
+    """What left no trace ends where its cluster had vouched for it: after it started, and never after it was erased."""
+    for name, attempt in sorted(ground.attempts.items()):
+        job, number = attempt.assignment.job, attempt.assignment.attempt
+        due = oracle.erased_ends(attempt, vouched[job, number]) if attempt.was_erased else {}
+        for rank, due_ms in sorted(due.items()):
+            record = view.get(RankRecord, job, number, rank)
+            if record is None or record.ended_at_ms != due_ms:
+                yield f"{name} rank {rank} was vouched for until {due_ms} and ends at {record and record.ended_at_ms}"
+            if not attempt.starts[rank] <= due_ms <= attempt.erased_at_ms:
+                yield f"{name} rank {rank} is vouched for until {due_ms}, after it was erased at {attempt.erased_at_ms}"
 
 
 def invoices_verify(view: Reader, policies: EffectivePolicies, auditor: Actor) -> Iterator[str]:

@@ -82,7 +82,7 @@ class World:
         self.agenda = Agenda(START_MS, steps_max)
         self.stage = Stage(self.agenda, self.dice, Trace(), parts.findings_max)
         self.ground = Ground(self.stage.found)
-        self.auditor = Auditor(self.stage.found, self._was_erased)
+        self.auditor = Auditor(self.stage.found)
         self.logs = MemoryLogs()
         self.inner = MemoryStore()
         self.news = self.looks = 0
@@ -174,7 +174,8 @@ class World:
             self._judge(verdicts.at_rest(view))
             self._judge(verdicts.outcomes(view, self.ground))
             self._judge(verdicts.ledger_sound(view))
-            self._judge(verdicts.usage_true(view, self.ground, self.auditor.admitted))
+            self._judge(verdicts.usage_true(view, self.ground, self.auditor.admitted, self.auditor.vouched))
+            self._judge(verdicts.erased_ends_known(view, self.ground, self.auditor.vouched))
             self._judge(verdicts.invoices_verify(view, EffectivePolicies(), admin))
             self._judge(verdicts.logs_whole(self.ground, self.logs))
             self._judge(verdicts.all_forgotten(self.ground))
@@ -209,6 +210,7 @@ class World:
             counts = verdicts.tally(view)
         counts |= {f"trouble {name}": count for name, count in self.dice.counts.items()}
         counts |= {f"refused {code}": count for code, count in self.people.memory.refused.items()}
+        counts["erased"] = sum(attempt.was_erased for attempt in self.ground.attempts.values())
         counts["steps"] = self.agenda.done + sum(process.steps for process in self.processes)
         return WorldReport(
             seed=self.scenario.seed,
@@ -284,10 +286,6 @@ class World:
 
         nodes, between_calls = list(site.nodes), self.stage.between_calls
         return parts.backend(site.name, nodes, self.ground, self.dice, clock, between_calls, self._is_known_running)
-
-    def _was_erased(self, name: str) -> bool:
-        attempt = self.ground.attempts.get(name)
-        return attempt is not None and attempt.was_erased
 
     def _is_known_running(self, wanted: Assignment) -> bool:
         with self.inner.read() as view:

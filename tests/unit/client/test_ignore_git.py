@@ -56,7 +56,9 @@ def by_git(root: Path) -> list[str]:
 
 def by_us(root: Path) -> list[str]:
     package, findings = pack(root)
-    assert package is not None, findings
+    if package is None:
+        assert [finding.code for finding in findings] == ["DURE-1025"]
+        return []
     with zipfile.ZipFile(io.BytesIO(package.content)) as archive:
         return sorted(archive.namelist())
 

@@ -133,6 +133,17 @@ LEFT_OUT = (
     "deep/down/credentials.json",
     "client_secret_1234.json",
     ".git-credentials",
+    "prod.env",
+    "secrets.env",
+    "admin.token",
+    "kaggle.json",
+    ".huggingface/token",
+    ".streamlit/secrets.toml",
+    "gcloud/application_default_credentials.json",
+    ".s3cfg",
+    "rclone.conf",
+    "terraform.tfstate",
+    "terraform.tfstate.backup",
 )
 
 
@@ -150,11 +161,45 @@ def test_secrets_stay_at_home_even_when_an_ignore_file_wants_them(folder: Path) 
     assert names(folder) == [".dureignore", "train.py"]
 
 
-def test_a_private_key_under_another_name_stays_at_home(folder: Path) -> None:
-    key = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nabc\n"
-    write(folder, {"deploy": key, "deploy.pub": "ssh-ed25519 AAAA", "notes.md": f"see {key}"})
-    assert names(folder) == ["deploy.pub", "notes.md"]
+BEGIN, END = "-----BEGIN ", "PRIVATE KEY-----"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+KEYS: dict[str, str | bytes] = {
+    "alone": f"{BEGIN}OPENSSH {END}\nabc\n",
+    "after a byte order mark": b"\xef\xbb\xbf" + f"{BEGIN}{END}\r\nabc\r\n".encode(),
+    "behind a certificate": f"{CERTIFICATE * 40}{BEGIN}RSA {END}\nabc\n",
+    "behind a bag's attributes": f"Bag Attributes\n    friendlyName: me\n{BEGIN}ENCRYPTED {END}\n",
+    "indented in YAML": f"tls:\n  key: |\n    {BEGIN}EC {END}\n    abc\n",
+    "a service account": f'{{"type": "service_account", "private_key": "{BEGIN}{END}\\nabc"}}',
+    "of PGP": f"{BEGIN}PGP PRIVATE KEY BLOCK-----\n",
+}
+
+
+@pytest.mark.parametrize("content", KEYS.values(), ids=KEYS.keys())
+def test_a_private_key_under_another_name_stays_at_home(folder: Path, content: str | bytes) -> None:
+    write(folder, {"deploy": content, "train.py": "1"})
+    assert names(folder) == ["train.py"]
     assert packed(folder).secrets_left_out == ("deploy",)
+
+
+NO_KEYS = {
+    "a public key": "ssh-ed25519 AAAA",
+    "a certificate": CERTIFICATE,
+    "a text that names the mark": f"see {BEGIN}{END}\n",
+    "a program that looks for it": f'MARK = "{BEGIN}{END}"\n',
+}
+
+
+@pytest.mark.parametrize("content", NO_KEYS.values(), ids=NO_KEYS.keys())
+def test_what_is_no_private_key_travels(folder: Path, content: str) -> None:
+    assert names(write(folder, {"notes": content})) == ["notes"]
+
+
+@pytest.mark.parametrize("mark", ["dure.lock", "dure.db", "operator.lock"])
+def test_the_data_of_a_dure_up_never_travels_under_any_name(folder: Path, mark: str) -> None:
+    write(folder, {"train.py": "1", f"state/{mark}": "", "state/attempts/spec.json": "{}", "state/notes": "1"})
+    assert names(folder) == ["train.py"]
+    (finding,) = refused(folder / "state")
+    assert (finding.code, "data folder" in finding.message) == ("DURE-1024", True)
 
 
 def test_folders_of_tools_are_never_sent(folder: Path) -> None:
@@ -308,5 +353,20 @@ def test_a_very_deep_tree_is_a_finding_and_no_crash(folder: Path) -> None:
     assert {finding.code for finding in refused(folder)} <= {"DURE-1022", "DURE-1023"}
 
 
-def test_an_empty_folder_is_a_package_without_files(folder: Path) -> None:
-    assert packed(folder).files == 0
+NOTHING: dict[str, tuple[dict[str, str | bytes], str]] = {
+    "empty": ({}, "is empty"),
+    "ignored around it": ({"../.git/HEAD": "ref", "../.gitignore": "job/\n", "train.py": "1"}, "left out"),
+    "ignored in it": ({".gitignore": "*\n", "train.py": "1"}, "left out"),
+    "nothing but secrets": ({".env": "TOKEN=1"}, "left out"),
+}
+
+
+@pytest.mark.parametrize(("files", "says"), NOTHING.values(), ids=NOTHING.keys())
+def test_a_work_directory_that_sends_nothing_is_said(folder: Path, files: dict[str, str | bytes], says: str) -> None:
+    (finding,) = refused(write(folder, files))
+    assert (finding.code, says in finding.message) == ("DURE-1025", True)
+
+
+def test_what_is_ignored_around_can_be_taken_back_in(folder: Path) -> None:
+    write(folder, {"../.git/HEAD": "ref", "../.gitignore": "job/\n", "train.py": "1", ".dureignore": "!*\n"})
+    assert names(folder) == [".dureignore", "train.py"]

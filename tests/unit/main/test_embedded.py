@@ -5,14 +5,20 @@ from __future__ import annotations
 import socket
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from operators.loop import StepResult
+from operators.metrics import RunningGpus
+from operators.ports import Failure, Sample
 from scheduler.config import Settings
-from scheduler.core.errors import Fatal
+from scheduler.core.errors import Fatal, Retry
 from scheduler.core.model import Node
 from scheduler.main.embedded import (
     FirstPolicy,
+    _ticks,
     check_policy,
     chosen_gpus,
     default_policy,
@@ -110,3 +116,26 @@ def test_three_commands_come_next(has_demo_org: bool) -> None:
     assert len(commands) == 3
     assert all(command.startswith("dure ") for command in commands)
     assert commands[0] == "dure login --server http://127.0.0.1:3873 --token-stdin < dure-data/admin.token"
+
+
+LABELS = {"org": "acme", "project": "nlp", "flavor": "h100", "tier": "borrow"}
+
+
+def looked(energy_mj: int) -> StepResult:
+    """A step that saw one rank run on a real device."""
+    rank = Sample("j", 1, 0, "acme", "nlp", "h100", "borrow", 1, running=True, energy_mj=energy_mj)
+    return StepResult(samples=(rank,))
+
+
+def test_a_look_that_failed_is_no_look_at_an_empty_machine() -> None:
+    failed = StepResult(failures=(Failure("observe", Retry("DURE-8008", "not now")),))
+    results = [looked(5_000), failed, looked(9_000), looked(9_500)]
+    registry = CollectorRegistry()
+    loop = SimpleNamespace(step=lambda now_ms: results.pop(0))
+    tick = _ticks(loop, RunningGpus(registry), lambda: 0)  # type: ignore[arg-type]  # it is only stepped
+    running = []
+    for _ in range(4):
+        tick()
+        running.append(registry.get_sample_value("dure_running_gpus", LABELS))
+    assert running == [1, 1, 1, 1]
+    assert registry.get_sample_value("dure_gpu_energy_joules_total", LABELS) == 4.5

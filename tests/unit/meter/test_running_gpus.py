@@ -90,7 +90,16 @@ def test_real_devices_are_measured() -> None:
     )
     assert registry.get_sample_value("dure_gpu_utilisation_ratio", ALPHA) == 0.75
     assert registry.get_sample_value("dure_gpu_memory_used_bytes", ALPHA) == 35
-    assert registry.get_sample_value("dure_gpu_energy_joules_total", ALPHA) == 5 + 4 + 1
+    assert registry.get_sample_value("dure_gpu_energy_joules_total", ALPHA) == 4
+
+
+def test_energy_is_counted_once_whoever_looks() -> None:
+    """A new operator finds a rank that has used 5 J already: its predecessor counted them."""
+    registry = CollectorRegistry()
+    counted = RunningGpus(registry)
+    for energy_mj in (5_000, 9_000, 9_500):
+        counted.observe([sample("a:1", energy_mj=energy_mj)], 1_000)
+    assert registry.get_sample_value("dure_gpu_energy_joules_total", ALPHA) == 4.5
 
 
 def test_logical_gpus_have_no_measurements() -> None:

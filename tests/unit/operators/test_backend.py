@@ -12,27 +12,23 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from operators.local import launch, layout
-from operators.local.backend import LocalBackend
-from operators.local.gpus import parse_gpus
 from operators.local.layout import MARKER, Folder
 from operators.local.nvml import Nvml
-from operators.local.recorder import Recorder
 from operators.local.records import LineKind
-from operators.ports import Assignment, StopOrder, View
+from operators.ports import Assignment, StopOrder
 from scheduler.core.errors import Fatal, Retry
 from scheduler.core.model import Rank
 from tests.unit.operators.fakes import assignment
+from tests.unit.operators.played import T0, Rig
 from tests.unit.operators.test_gpus import FakeModule
 
 A, B = assignment("aaaa"), assignment("bbbb")
 EVICT = StopOrder("evict", 700)
-T0 = 1_800_000_000_000
 
 
 def package(**files: bytes) -> tuple[bytes, str]:
@@ -42,74 +38,6 @@ def package(**files: bytes) -> tuple[bytes, str]:
         for name, data in files.items():
             archive.writestr(name, data)
     return out.getvalue(), hashlib.sha256(out.getvalue()).hexdigest()
-
-
-class Rig:
-    """A backend on a data folder, a clock to set, and supervisors that the test plays."""
-
-    def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.data, self.now_ms, self.nvml = data, T0, None
-        self.specs = ["h100-80g=2x2"]
-        self.spawned: list[tuple[str, int]] = []
-        self.spawn_fails = False
-        self.locks: dict[str, int] = {}
-        self.recorders: dict[str, Recorder] = {}
-        monkeypatch.setattr(launch, "spawn_supervisor", self._spawn)
-        self.backend = self.open()
-
-    nvml: Nvml | None
-
-    def open(self) -> LocalBackend:
-        return LocalBackend(self.data, "local", parse_gpus("local", self.specs), self.nvml, lambda: self.now_ms)
-
-    def restart(self) -> None:
-        """The operator is killed; another one opens the folder."""
-        self.backend.close()
-        self.backend = self.open()
-
-    def close(self) -> None:
-        self.backend.close()
-        for lock in self.locks.values():
-            os.close(lock)
-
-    def _spawn(self, folder: Folder, floor_ms: int, machine: object) -> int | None:
-        if self.spawn_fails:
-            raise OSError("no more processes")
-        lock = layout.take_lock(folder.lock)
-        if lock is None:
-            return None
-        self.spawned.append((folder.name, floor_ms))
-        self.locks[folder.name] = lock
-        self.recorders[folder.name] = Recorder(folder.record, floor_ms, lambda: self.now_ms)
-        return None
-
-    def write(self, name: str, kind: LineKind, **fields: object) -> None:
-        """The supervisor writes a line."""
-        self.recorders[name].append(kind, **fields)
-
-    def die(self, name: str) -> None:
-        """The supervisor is no more."""
-        os.close(self.locks.pop(name))
-
-    def look(self, seconds: int = 1) -> View:
-        self.now_ms += seconds * 1_000
-        return self.backend.observe(self.now_ms)
-
-    def told(self, view: View | None = None) -> dict[str, tuple[object, ...]]:
-        """Observations of attempts: id -> instant after T0, code or reason or message, evidence."""
-        found = (view or self.look()).observations
-        return {
-            item.id: (item.at_ms - T0, item.exit_code or item.reason or item.message, item.evidence)
-            for item in found
-            if item.job
-        }
-
-
-@pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    made = Rig(tmp_path / "data", monkeypatch)
-    yield made
-    made.close()
 
 
 def test_nodes_are_seen_once_and_anew_when_they_change(rig: Rig) -> None:

@@ -98,11 +98,65 @@ def test_what_was_acknowledged_is_not_sent_again_and_after_a_restart_it_is(rig: 
 def test_batches_are_bounded_and_only_the_last_moves_the_watermark() -> None:
     rig = Rig(observations_per_report=2)
     rig.step()
+    rig.step()
     confirmed_ms = rig.now_ms
     rig.backend.items[A.name] = [seen(KIND.RANK_STARTED, rank=rank) for rank in range(5)]
     rig.step()
-    sent = [(through_ms, len(ids)) for through_ms, ids in rig.plane.reports[1:]]
+    sent = [(through_ms, len(ids)) for through_ms, ids in rig.plane.reports[2:]]
     assert sent == [(confirmed_ms, 2), (confirmed_ms, 2), (rig.now_ms, 1)]
+
+
+def watermarks(rig: Rig) -> list[int]:
+    """What was vouched for, in seconds after the first instant; 0: nothing."""
+    return [max(0, through_ms - 1_000_000) // 1_000 for through_ms, _ in rig.plane.reports]
+
+
+def test_nothing_is_vouched_for_before_the_first_pull(rig: Rig) -> None:
+    rig.backend.items[A.name] = [seen(KIND.STARTING)]
+    rig.plane.fail["pull"] = RETRY
+    rig.step()
+    rig.plane.fail.clear()
+    for _ in range(3):
+        rig.step()
+    assert watermarks(rig) == [0, 0, 3, 4]
+    rig.restart()
+    rig.step()
+    rig.step()
+    assert watermarks(rig)[4:] == [0, 6]
+    assert rig.plane.reported == [f"{A.name}/starting"] * 2, "what was seen is told all the same"
+
+
+def test_nothing_is_vouched_for_while_what_began_is_missing(rig: Rig) -> None:
+    rig.plane.assignments = (assignment(begun=True),)
+    rig.backend.items[A.name] = [seen(KIND.STARTING)]
+    rig.step()
+    rig.step()
+    rig.backend.items.clear()
+    rig.backend.fail["start"] = RETRY
+    rig.step()
+    rig.restart()
+    for _ in range(3):
+        rig.step()
+    assert watermarks(rig) == [0, 2, 2, 0, 0, 0]
+    rig.backend.fail.clear()
+    rig.step(10)
+    rig.step()
+    assert watermarks(rig)[6:] == [0, 17], "not before it is seen again, gone"
+    assert rig.plane.reports[-1][1] == (f"{A.name}/gone",)
+
+
+def test_what_a_lost_report_told_is_missing_too(rig: Rig) -> None:
+    """It began, the report seemed to fail and arrived, and before the next pull every trace was lost."""
+    rig.plane.assignments = (A,)
+    rig.step()
+    rig.plane.fail["report"], rig.plane.act_then_fail = RETRY, True
+    rig.step()
+    rig.backend.items.clear()
+    rig.plane.fail.clear()
+    rig.plane.assignments = (assignment(begun=True),)
+    rig.step()
+    rig.step()
+    assert watermarks(rig) == [0, 2, 0, 4]
 
 
 def test_a_lost_answer_to_a_report_is_a_repeat_and_no_gap(rig: Rig) -> None:

@@ -22,10 +22,30 @@ def ticking(*instants: int) -> Callable[[], int]:
     return lambda: left.pop(0)
 
 
-def test_the_clock_never_goes_backwards(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "r", floor_ms=50, clock=ticking(40, 60, 55, 70))
-    assert [recorder.append(LineKind.BEAT) for _ in range(4)] == [50, 60, 60, 70]
-    assert read(tmp_path / "r").last_at_ms == 70
+@pytest.mark.parametrize(("floor_ms", "base_ms"), [(0, 1_000), (5_000, 5_000)], ids=["the clock", "the floor"])
+def test_a_clock_that_is_set_changes_no_duration(tmp_path: Path, floor_ms: int, base_ms: int) -> None:
+    """Set on by an hour, then back by a day: the wall clock is read once, at the first line."""
+    wall = ticking(1_000, 3_601_000, -82_800_000, 1_400)
+    recorder = Recorder(tmp_path / "r", floor_ms, wall, elapsed=ticking(70_000, 70_100, 70_200, 70_400))
+    assert [recorder.append(LineKind.BEAT) - base_ms for _ in range(3)] == [100, 200, 400]
+    assert read(tmp_path / "r").last_at_ms == base_ms + 400
+
+
+def test_a_beat_without_room_touches_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "r"
+    recorder = Recorder(path)
+    recorder.append(LineKind.BEGIN)
+
+    def full(*_arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for _ in range(3):
+            os.utime(path, (1, 1))
+            recorder.append(LineKind.BEAT)
+            assert path.stat().st_mtime > 1
+    assert read(path).last_seq == 1
 
 
 def test_the_wall_clock_is_in_milliseconds() -> None:
@@ -44,7 +64,7 @@ def test_only_a_record_without_a_line_is_empty(tmp_path: Path, before: bytes, is
 
 
 def test_lines_wait_for_room_with_their_own_instants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder(tmp_path / "r", clock=ticking(10, 20, 30, 40, 50))
+    recorder = Recorder(tmp_path / "r", clock=ticking(0), elapsed=ticking(0, 10, 20, 30, 40, 50))
     recorder.append(LineKind.BEGIN)
     write = os.write
     with monkeypatch.context() as patch:
