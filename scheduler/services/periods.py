@@ -15,6 +15,7 @@ from scheduler.services.ports import Reader, Store, Where, Writer
 from scheduler.services.submit import Conflict, NotFound
 
 PERIODS_MAX = 10_000
+CLUSTERS_MAX = 100_000
 UNSETTLED_MAX = 100_000
 
 
@@ -40,9 +41,10 @@ def ensure_open_period(tx: Writer, calendar: str, at_ms: int) -> None:
         tx.add_new(first_period(calendar, at_ms))
 
 
-def period_for(tx: Writer, calendar: str, start_ms: int) -> PeriodRecord:
-    """The period that bills a slice which starts at ``start_ms``: its own if not closed, else the oldest open one.
+def period_for(tx: Writer, calendar: str, start_ms: int, end_ms: int) -> PeriodRecord:
+    """The period that bills a slice [start, end): its own if not closed, else the oldest open one it does not outlast.
 
+    An invoice has no usage after its period: a period that ends before a late slice could never be closed with it.
     Months that have passed without a close are opened on the way.
     """
     periods = all_periods(tx)
@@ -51,12 +53,12 @@ def period_for(tx: Writer, calendar: str, start_ms: int) -> PeriodRecord:
         tx.add_new(newest)
         periods.append(newest)
     for _ in range(PERIODS_MAX):
-        if not newest.end_ms or start_ms < newest.end_ms:
+        if not newest.end_ms or end_ms <= newest.end_ms:
             break
         newest = _follow(tx, periods, newest, calendar)
-    open_ones = [period for period in periods if period.state != "closed"]
+    open_ones = [item for item in periods if item.state != "closed" and (not item.end_ms or end_ms <= item.end_ms)]
     for period in open_ones:
-        if period.start_ms <= start_ms and (not period.end_ms or start_ms < period.end_ms):
+        if period.start_ms <= start_ms:
             return period
     return open_ones[0]
 
@@ -74,8 +76,7 @@ def close_period(store: Store, policies: EffectivePolicies, actor: Actor, period
             return period_body(tx, chosen)
         if chosen.calendar == MONTH and now_ms < chosen.end_ms:
             raise Conflict("DURE-6030", f"period {chosen.id} ends only at {instant(chosen.end_ms)}", "close it then")
-        observed = [cluster.observed_through_ms for cluster in tx.select(ClusterRecord)]
-        end_ms = chosen.end_ms or manual_end(chosen, now_ms, observed)
+        end_ms = chosen.end_ms or manual_end(chosen, now_ms, _observed(tx))
         closing = replace(chosen, state="closing", end_ms=end_ms, closed_by=actor.user)
         if not tx.change(closing, version=chosen.version):
             raise Retry("DURE-6001", "the period changed at the same moment", "try again")
@@ -84,6 +85,18 @@ def close_period(store: Store, policies: EffectivePolicies, actor: Actor, period
         if not any(period.start_ms >= end_ms for period in periods):
             _follow(tx, periods, closing, calendar)
         return period_body(tx, closing)
+
+
+def _observed(tx: Writer) -> list[int]:
+    """Every cluster's watermark, none of which moves before this transaction ends; raises Retry.
+
+    A report in between could have a slice posted past the end that is being fixed, and the period could never close.
+    """
+    clusters = tx.select(ClusterRecord, order=("name",), limit=CLUSTERS_MAX)
+    for cluster in clusters:
+        if not tx.change(cluster, version=cluster.version):
+            raise Retry("DURE-6001", f"cluster {cluster.name} reported at the same moment", "try again")
+    return [cluster.observed_through_ms for cluster in clusters]
 
 
 def _chosen(periods: list[PeriodRecord], period_id: str) -> PeriodRecord:

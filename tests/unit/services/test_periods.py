@@ -181,8 +181,32 @@ def test_usage_that_comes_late_is_billed_in_the_oldest_open_period(monthly: Cont
     close(monthly)
     monthly.settle()
     with monthly.store.write() as tx:
-        assert period_for(tx, "month", kst("2026-09-30T12:00:00")).id == "2026-10"
-        assert period_for(tx, "month", kst("2026-10-30T12:00:00")).id == "2026-10"
+        for start in ("2026-09-30T12:00:00", "2026-10-30T12:00:00"):
+            assert period_for(tx, "month", kst(start), kst(start) + MINUTE).id == "2026-10"
+
+
+def test_usage_that_comes_late_is_not_billed_in_a_period_that_ended_before_it(monthly: ControlPlane) -> None:
+    """October is closed while September is still open, and then an allocator whose clock is behind admits a job."""
+    monthly.now_ms = kst("2026-11-01T00:00:00")
+    with monthly.store.write() as tx:
+        assert period_for(tx, "month", monthly.now_ms - MINUTE, monthly.now_ms).id == "2026-10"
+    close(monthly, "2026-10")
+    assert monthly.settle().closed == ("2026-10",)
+    monthly.pass_ms(-2_000)
+    job = monthly.started()
+    monthly.pass_ms(1_000)
+    monthly.ended(job)
+    monthly.pass_ms(MINUTE)
+    monthly.report()
+    assert monthly.settle().settled == 1
+    assert [part.period for part in monthly.rows(SliceRecord)] == ["2026-11"]
+    assert close(monthly).id == "2026-09"
+    assert monthly.settle().closed == ("2026-09",)
+    assert {row.id: row.state for row in monthly.rows(PeriodRecord)} == {
+        "2026-09": "closed",
+        "2026-10": "closed",
+        "2026-11": "open",
+    }
 
 
 def test_from_months_to_closing_by_hand_and_back(monthly: ControlPlane) -> None:
