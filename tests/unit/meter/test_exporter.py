@@ -71,6 +71,14 @@ def test_jobs_gpus_and_reasons(place: Place) -> None:
     assert of(series, "dure_exporter_database_up") == {(): 1}
 
 
+def test_jobs_that_have_ended_are_not_counted(place: Place) -> None:
+    job = place.submit(key="k1")["id"]
+    place.allocator().step(place.now_ms)
+    finish(place, job)
+    states = {state for _, state, _ in of(scrape(place), "dure_jobs")}
+    assert states == {"Queued", "Held"}
+
+
 def node(place: Place, number: int, gpus: int, *, schedulable: bool = True) -> None:
     """The node reports ``gpus`` healthy ones of four."""
     about = {"id": f"n/again/{number}", "kind": "node", "at_ms": NOW_MS, "node": "h100-80g-0", "flavor": "h100-80g"}

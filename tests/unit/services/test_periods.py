@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from scheduler.core.instants import parse_rfc3339
@@ -10,6 +12,7 @@ from scheduler.schema.bodies import PeriodBody
 from scheduler.services import periods
 from scheduler.services.actors import Forbidden
 from scheduler.services.periods import period_for
+from scheduler.services.ports import Reader
 from scheduler.services.submit import Conflict, NotFound
 from tests.support.control_plane import POLICY, START_MS, ControlPlane
 
@@ -68,6 +71,46 @@ def test_a_close_waits_for_the_watermark_then_for_the_ledger(plane: ControlPlane
     plane.ended(job)
     plane.settle()
     assert {part.period for part in plane.rows(SliceRecord)} == {"manual-0001", "manual-0002"}
+
+
+class Counted:
+    """A view that counts what is asked of it."""
+
+    def __init__(self, view: Reader) -> None:
+        self._view = view
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.reads += 1
+        return getattr(self._view, name)
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 6])
+def test_what_a_close_waits_for_takes_three_reads(plane: ControlPlane, jobs: int) -> None:
+    for _ in range(jobs):
+        plane.started("stranger", project="uni/vision", tiers=["borrow"])
+        plane.pass_ms(40 * MINUTE)
+        plane.report()
+    close(plane)
+    for expected in ("is not in the ledger yet", ""):
+        with plane.store.read() as view:
+            counted = Counted(view)
+            told = periods.waiting_for(cast("Reader", counted), plane.period())
+        assert expected in told if jobs else not told
+        assert counted.reads == (3 if jobs else 1)
+        plane.settle()
+
+
+def test_a_period_waits_for_attempts_that_it_cannot_count(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        plane.started("stranger", project="uni/vision", tiers=["borrow"])
+    plane.pass_ms(MINUTE)
+    plane.report()
+    monkeypatch.setattr(periods, "UNSETTLED_MAX", 1)
+    assert close(plane).waiting_for == "more than 1 attempts are not settled yet"
+    assert plane.settle().closed == ()
+    monkeypatch.undo()
+    assert plane.settle().closed == ("manual-0001",)
 
 
 def test_an_attempt_that_held_nothing_holds_up_nobody(plane: ControlPlane) -> None:
