@@ -123,7 +123,7 @@ INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     ObservationRecord: (("job", "attempt"), ("cluster", "at_ms")),
     MemberRecord: (("scope",),),
     TokenRecord: (("user",),),
-    SliceRecord: (("job", "attempt"), ("org", "start_ms"), ("start_ms",), ("ledger_seq",)),
+    SliceRecord: (("job", "attempt"), ("org", "start_ms"), ("period", "org"), ("start_ms",), ("ledger_seq",)),
     LedgerTxRecord: (("period",),),
     LedgerEntryRecord: (("account", "unit"),),
     InvoiceRecord: (("period",),),

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from scheduler.core.lifecycle import AttemptState, JobState
+from scheduler.core.lifecycle import TERMINAL_JOB_STATES, AttemptState, JobState
 from scheduler.core.records import AttemptRecord, JobRecord, NodeRecord, OrgRecord, SliceRecord
 from scheduler.core.units import MILLI_GPU_MS_PER_GPU_SECOND
 from scheduler.meter.ports import Condition, View, Views
@@ -29,6 +29,8 @@ ORGS_MAX = 1_000
 SLICES_A_SCRAPE = 200_000
 OTHER = "other"
 CYCLE_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+WAITING_STATES = tuple(state for state in JobState if state not in TERMINAL_JOB_STATES | {JobState.ACTIVE})
 
 Reasons = Callable[[View], Callable[[JobRecord], str]]
 T = TypeVar("T")
@@ -176,13 +178,16 @@ def bounded_orgs(names: Iterable[str]) -> frozenset[str]:
 
 
 def jobs_family(view: View, classes: list[str], class_of: dict[str, str], live: list[AttemptRecord]) -> Metric:
-    """Jobs by state and class; active ones by the tier of their attempt, the others with tier ""."""
-    family = GaugeMetricFamily("dure_jobs", "Jobs by state, class and tier", labels=["state", "class", "tier"])
-    for state in JobState:
+    """Jobs that have not ended by state and class; active ones by the tier of their attempt, the others with tier "".
+
+    Those that have ended only grow in number: counting them would read every job there ever was at each scrape.
+    """
+    text = "Jobs that have not ended, by state, class and tier"
+    family = GaugeMetricFamily("dure_jobs", text, labels=["state", "class", "tier"])
+    for state in WAITING_STATES:
         for name in classes:
-            if state is not JobState.ACTIVE:
-                where: tuple[Condition, ...] = (("state", "=", state), ("class_name", "=", name))
-                family.add_metric([str(state), name, ""], view.count(JobRecord, *where))
+            where: tuple[Condition, ...] = (("state", "=", state), ("class_name", "=", name))
+            family.add_metric([str(state), name, ""], view.count(JobRecord, *where))
     active = Counter((class_of.get(attempt.org, OTHER), str(attempt.tier)) for attempt in live)
     for (name, tier), count in sorted(active.items()):
         family.add_metric([str(JobState.ACTIVE), name, tier], count)

@@ -228,6 +228,12 @@ FILE_CODES: dict[str, Code] = {
         " until they have ended, or cancel them.",
         "dure queue --all",
     ),
+    "DURE-1263": Code(
+        "rate card not valid yet",
+        "A policy is in force from the moment it is applied, and what starts under it is charged by its rate card. The"
+        " one it names holds only from a later instant: name another, or apply the policy then.",
+        "rate_card: ratecard-2026-2",
+    ),
     "DURE-1301": Code(
         "bad registration number",
         "A Korean business registration number has ten digits, the last of which checks the others. This one fails.",

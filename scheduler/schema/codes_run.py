@@ -140,6 +140,24 @@ RUN_CODES: dict[str, Code] = {
         " of its report counts.",
         "dure version",
     ),
+    "DURE-6015": Code(
+        "watermark ahead of time",
+        "A cluster vouches for having observed time that has not passed yet. Usage is billed up to the watermark, so it"
+        " counts only as far as the cluster's clock, and never more than five seconds ahead of the control plane's.",
+        "timedatectl status",
+    ),
+    "DURE-6016": Code(
+        "report from the future",
+        "A cluster reports something for an instant that is more than five seconds ahead of the control plane's clock."
+        " It is kept as reported and booked as of now.",
+        "timedatectl status",
+    ),
+    "DURE-6017": Code(
+        "report behind the watermark",
+        "A cluster reports something of an attempt for an instant up to which it had reported everything. Usage up to"
+        " there may be in the ledger already, and what is in the ledger stays as it is.",
+        "dure job events JOB",
+    ),
     "DURE-6020": Code(
         "organisation exists",
         "There is an organisation of this name with other data. Names are never used twice.",

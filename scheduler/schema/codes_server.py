@@ -174,4 +174,10 @@ SERVER_CODES: dict[str, Code] = {
         "What the invoice is to be made of contradicts itself, so none is issued.",
         "dure invoice verify NUMBER",
     ),
+    "DURE-9051": Code(
+        "too much for one invoice",
+        "An organisation has more usage in one period than one invoice is made of. None is made of a part: the period"
+        " stays open until the limit is raised.",
+        "dure period list",
+    ),
 }

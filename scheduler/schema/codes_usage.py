@@ -148,6 +148,12 @@ USAGE_CODES: dict[str, Code] = {
     "DURE-1045": Code(
         "method not allowed", "There is something at this address, but not for this method.", "see /openapi.json"
     ),
+    "DURE-1046": Code(
+        "too much usage at once",
+        "The question is about more usage than one answer adds up. Nothing is left out silently: ask for a shorter"
+        " time, one organisation or one project.",
+        "dure usage --project hanbit-ai/nlp --since 7d",
+    ),
     "DURE-1050": Code(
         "bad setting",
         "A setting of the server has a wrong name or value. Settings are environment variables that begin with DURE_"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from scheduler.core.accounting import ledger
@@ -12,7 +13,7 @@ from scheduler.core.accounting.rendering import invoice_csv, invoice_json, parse
 from scheduler.core.accounting.verification import StoredTransaction, as_issued
 from scheduler.core.accounting.verification import verify as verify_text
 from scheduler.core.codec import sha256_hex
-from scheduler.core.errors import Retry
+from scheduler.core.errors import Fatal, Retry
 from scheduler.core.instants import kst_date
 from scheduler.core.records import (
     CounterRecord,
@@ -29,6 +30,7 @@ from scheduler.services.effective import EffectivePolicies, newest_policy
 from scheduler.services.job_bodies import instant
 from scheduler.services.ports import Reader, Where, Writer
 from scheduler.services.prices import PriceBooks
+from scheduler.services.reads import everything, of_sequences
 from scheduler.services.submit import NotFound
 
 SLICES_MAX = 10_000_000
@@ -50,10 +52,8 @@ def issue_invoices(
     )
     if not tx.change(closed, version=period.version):
         raise Retry("DURE-6001", "the period changed at the same moment", "the settler tries again")
-    by_org: dict[str, list[SliceRecord]] = {}
-    for part in tx.select(SliceRecord, Where("period", "=", period.id), order=("org", "id"), limit=SLICES_MAX):
-        by_org.setdefault(part.org, []).append(part)
-    for org_name, slices in sorted(by_org.items()):
+    for org_name in _orgs_of(tx, period.id):
+        slices = _slices_of(tx, period.id, org_name)
         org = tx.get(OrgRecord, org_name) or OrgRecord(name=org_name, class_name=slices[0].class_name)
         year = kst_date(now_ms)[:4]
         number = f"DURE-{year}-{tx.next_number(f'invoice:{year}'):06d}"
@@ -68,6 +68,24 @@ def issue_invoices(
             vat_ppm=books.vat_ppm(tx, closed.close_policy_version),
         )
         _issue(tx, build(inputs), closed, now_ms)
+
+
+def _orgs_of(view: Reader, period: str) -> Iterator[str]:
+    """Names of the organisations with usage in the period, in order: one short look for each."""
+    org = ""
+    while first := view.select(
+        SliceRecord, Where("period", "=", period), Where("org", ">", org), order=("org",), limit=1
+    ):
+        org = first[0].org
+        yield org
+
+
+def _slices_of(view: Reader, period: str, org: str) -> list[SliceRecord]:
+    """All the organisation's slices of the period, by id; raises Fatal when one invoice cannot be made of so many."""
+    of_invoice = (Where("period", "=", period), Where("org", "=", org))
+    message = f"organisation {org} has more than {SLICES_MAX:,} slices in period {period}"
+    refusal = Fatal("DURE-9051", message, "report this: nothing of the period was invoiced")
+    return everything(view, SliceRecord, *of_invoice, order=("id",), limit=SLICES_MAX, refusal=refusal)
 
 
 def _issue(tx: Writer, invoice: Invoice, period: PeriodRecord, now_ms: int) -> None:
@@ -139,8 +157,7 @@ def verify(view: Reader, policies: EffectivePolicies, actor: Actor, number: str)
         check = CheckBody(name="period", ok=False, detail=f"period {record.period} is not known")
         return VerifyBody(number=number, ok=False, checks=[check])
     books = PriceBooks(policies)
-    of_invoice = (Where("period", "=", record.period), Where("org", "=", record.org))
-    slices = view.select(SliceRecord, *of_invoice, order=("id",), limit=SLICES_MAX)
+    slices = _slices_of(view, record.period, record.org)
     org = view.get(OrgRecord, record.org) or OrgRecord(name=record.org, class_name="")
     inputs = InvoiceInputs(
         number=number,
@@ -163,16 +180,10 @@ def verify(view: Reader, policies: EffectivePolicies, actor: Actor, number: str)
 
 def _stored(view: Reader, record: InvoiceRecord, slices: list[SliceRecord]) -> list[StoredTransaction]:
     """The ledger's transactions of these slices and of this invoice's closing."""
-    sequences = {part.ledger_seq for part in slices}
     keys = (f"{ledger.ROUNDING}:{record.number}", f"{ledger.VAT}:{record.number}")
     rows = view.select(LedgerTxRecord, Where("idem_key", "in", keys))
-    if sequences:
-        between = (Where("seq", ">=", min(sequences)), Where("seq", "<=", max(sequences)))
-        rows += [row for row in view.select(LedgerTxRecord, *between, limit=SLICES_MAX) if row.seq in sequences]
-    wanted = {row.seq for row in rows}
+    rows += of_sequences(view, LedgerTxRecord, {part.ledger_seq for part in slices})
     entries: dict[int, list[LedgerEntryRecord]] = {}
-    if wanted:
-        between = (Where("seq", ">=", min(wanted)), Where("seq", "<=", max(wanted)))
-        for entry in view.select(LedgerEntryRecord, *between, order=("seq", "line"), limit=SLICES_MAX):
-            entries.setdefault(entry.seq, []).append(entry)
+    for entry in of_sequences(view, LedgerEntryRecord, {row.seq for row in rows}):
+        entries.setdefault(entry.seq, []).append(entry)
     return [(row, entries.get(row.seq, [])) for row in rows]

@@ -32,10 +32,12 @@ def report(store: Store, actor: Actor, cluster: str, batch: ReportRequest, now_m
     require(actor.operates(cluster), f"report for cluster {cluster}", "an administrator for that cluster's token")
     new = repeated = conflicts = 0
     with store.write() as tx:
+        site = tx.get(ClusterRecord, cluster)
+        through_ms = site.observed_through_ms if site else 0
         for observation in batch.observations:
             record = _record(cluster, observation, now_ms)
             if tx.add_new(record):
-                _take_in(tx, cluster, observation, now_ms)
+                _take_in(tx, cluster, _bounded(tx, cluster, observation, through_ms, now_ms), through_ms, now_ms)
                 new += 1
                 continue
             known = tx.get(ObservationRecord, record.id)
@@ -45,7 +47,7 @@ def report(store: Store, actor: Actor, cluster: str, batch: ReportRequest, now_m
                 conflicts += 1
                 message = "an observation was reported again with another content; the first one stands"
                 note(tx, "DURE-6010", record.id, message, now_ms)
-        _advance(tx, cluster, batch, now_ms)
+        _advance(tx, cluster, site, batch, now_ms)
     return ReportBody(new=new, repeated=repeated, conflicts=conflicts)
 
 
@@ -64,7 +66,22 @@ def _record(cluster: str, observation: ObservationBody, now_ms: int) -> Observat
     )
 
 
-def _take_in(tx: Writer, cluster: str, observation: ObservationBody, now_ms: int) -> None:
+def _bounded(tx: Writer, cluster: str, observation: ObservationBody, through_ms: int, now_ms: int) -> ObservationBody:
+    """The observation as it is booked: for no instant to come. Its record keeps what was reported.
+
+    What the cluster has vouched for already is behind it, also when its clock was set back since.
+    """
+    latest_ms = max(now_ms + CLOCK_OFFSET_MAX_MS, through_ms)
+    if observation.at_ms <= latest_ms:
+        return observation
+    is_node = observation.kind == "node"
+    subject = f"{cluster}/{observation.node}" if is_node else f"{observation.job}-a{observation.attempt}"
+    message = f"{observation.kind} was reported for an instant to come; it was booked as of now"
+    note(tx, "DURE-6016", subject, message, now_ms)
+    return observation.model_copy(update={"at_ms": latest_ms})
+
+
+def _take_in(tx: Writer, cluster: str, observation: ObservationBody, through_ms: int, now_ms: int) -> None:
     if observation.kind == "node":
         _see_node(tx, cluster, observation, now_ms)
         return
@@ -77,9 +94,12 @@ def _take_in(tx: Writer, cluster: str, observation: ObservationBody, now_ms: int
         subject = f"{observation.job}-a{observation.attempt}"
         note(tx, "DURE-6012", subject, f"{observation.kind} was reported after the attempt was gone", now_ms)
         return
+    subject = f"{observation.job}-a{observation.attempt}"
+    if observation.at_ms < through_ms:
+        message = f"{observation.kind} was reported for an instant up to which its cluster had reported everything"
+        note(tx, "DURE-6017", subject, message, now_ms)
     unknown = _unknown_word(observation)
     if unknown:
-        subject = f"{observation.job}-a{observation.attempt}"
         note(tx, "DURE-6014", subject, f"{observation.kind} was reported with {unknown}", now_ms)
     if not unknown or observation.kind != "notice":
         ObservedAttempt(tx, attempt, now_ms).take_in(observation)
@@ -122,12 +142,13 @@ def _see_node(tx: Writer, cluster: str, seen: ObservationBody, now_ms: int) -> N
     tx.append(NodeSeen(cluster, seen.node, seen.flavor, seen.gpus, seen.schedulable), now_ms)
 
 
-def _advance(tx: Writer, cluster: str, batch: ReportRequest, now_ms: int) -> None:
-    known = tx.get(ClusterRecord, cluster)
+def _advance(tx: Writer, cluster: str, known: ClusterRecord | None, batch: ReportRequest, now_ms: int) -> None:
+    """Move the watermark; ``known`` is what this report began from, so that nobody else's change is lost."""
     offset_ms = batch.at_ms - now_ms
+    before_ms = known.observed_through_ms if known else 0
     fresh = ClusterRecord(
         name=cluster,
-        observed_through_ms=max(batch.observed_through_ms, known.observed_through_ms if known else 0),
+        observed_through_ms=max(_vouched_ms(tx, cluster, batch, before_ms, now_ms), before_ms),
         reported_at_ms=now_ms,
         clock_offset_ms=offset_ms,
         version=known.version if known else 1,
@@ -138,3 +159,15 @@ def _advance(tx: Writer, cluster: str, batch: ReportRequest, now_ms: int) -> Non
         tx.add(fresh)
     elif not tx.change(fresh, version=known.version):
         raise Retry("DURE-6001", "the cluster changed at the same moment", "the operator repeats the report")
+
+
+def _vouched_ms(tx: Writer, cluster: str, batch: ReportRequest, before_ms: int, now_ms: int) -> int:
+    """The watermark as far as it can be true: nobody has observed what has not happened yet.
+
+    A watermark never goes back, and usage is billed up to it: one that is too late would bill the future.
+    """
+    latest_ms = min(batch.at_ms, now_ms + CLOCK_OFFSET_MAX_MS)
+    if batch.observed_through_ms > max(latest_ms, before_ms) + CLOCK_OFFSET_MAX_MS:
+        message = "it vouches for time that has not passed yet; its watermark goes no further than its clock"
+        note(tx, "DURE-6015", cluster, message, now_ms)
+    return min(batch.observed_through_ms, latest_ms)

@@ -56,6 +56,7 @@ def _fits(view: Reader, loaded: LoadedPolicy, file: str, now_ms: int) -> list[Fi
         findings += fits_capacity(loaded.policy, orgs, capacity(view) or None, now_ms)
     findings += _flavors_in_use(view, loaded, file)
     known = _known_cards(view)
+    findings += _not_yet_valid(loaded, known, now_ms)
     if loaded.policy.rate_card not in {card.name for card in loaded.rate_cards}:
         prices = known[loaded.policy.rate_card].prices_json
         findings += missing_prices(loaded.policy, json.loads(prices))
@@ -65,6 +66,18 @@ def _fits(view: Reader, loaded: LoadedPolicy, file: str, now_ms: int) -> list[Fi
             message = f"rate card {card.name} is already in use with other prices or another date"
             findings.append(Finding(file, "DURE-1261", message, "give the new prices a new name"))
     return findings
+
+
+def _not_yet_valid(loaded: LoadedPolicy, known: dict[str, RateCardRecord], now_ms: int) -> list[Finding]:
+    """A policy charges by its rate card from the moment it is in force: the card must hold by then."""
+    policy = loaded.policy
+    beside = {card.name: card.valid_from_ms for card in loaded.rate_cards}
+    from_ms = beside[policy.rate_card] if policy.rate_card in beside else known[policy.rate_card].valid_from_ms
+    if from_ms <= now_ms:
+        return []
+    message = f"rate card {policy.rate_card} holds only from {instant(from_ms)}"
+    fix = "name the card that holds now, and apply this policy when the new one does"
+    return [Finding(policy.where("rate_card"), "DURE-1263", message, fix)]
 
 
 def _flavors_in_use(view: Reader, loaded: LoadedPolicy, file: str) -> list[Finding]:

@@ -106,7 +106,7 @@ class Settler:
                 tx.fence(LEASE, epoch)
                 for group in groups[first : first + GROUPS_A_WRITE]:
                     transaction = ledger.usage_transaction(group, book)
-                    period = period_for(tx, policy.calendar, group[0].start_ms)
+                    period = period_for(tx, policy.calendar, group[0].start_ms, group[0].end_ms)
                     _book(tx, transaction, group, period.id, now_ms)
         for item in work:
             self._settle(item, epoch, now_ms)

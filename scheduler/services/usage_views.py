@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from scheduler.core.accounting.ledger import MICROWON, receivable
 from scheduler.core.lifecycle import AttemptState, JobState
 from scheduler.core.records import AttemptRecord, JobRecord, LedgerEntryRecord, NodeRecord, SliceRecord
-from scheduler.core.units import MILLI_PER_GPU
+from scheduler.core.units import MILLI_PER_GPU, MS_PER_HOUR
 from scheduler.schema.bodies import GpuLine, UsageLine
 from scheduler.services.actors import Actor
 from scheduler.services.ports import Reader, Where
+from scheduler.services.reads import everything, of_sequences
+from scheduler.services.submit import Invalid
+
+R = TypeVar("R", SliceRecord, AttemptRecord)
 
 NODES_MAX = 100_000
 SLICES_MAX = 1_000_000
 ATTEMPTS_MAX = 100_000
+RECENT_MS = 2 * MS_PER_HOUR
+"""Slices that began so long ago hold the last one of nearly every attempt that lives: slices have an hour at most."""
 
 UsageKey = tuple[str, str, str, str, str]
 
@@ -78,59 +86,86 @@ class _Sum:
 
 
 def usage(view: Reader, actor: Actor, scope: UsageScope, now_ms: int) -> list[UsageLine]:
-    """Usage by project, user, flavor and tier of slices that start in the scope, and what is not posted yet."""
+    """Usage by project, user, flavor and tier of slices that start in the scope, and what is not posted yet.
+
+    Raises Invalid when that is more than one answer may read: a sum of a part of it would be a wrong number.
+    """
     sums: dict[UsageKey, _Sum] = {}
     owners: dict[int, UsageKey] = {}
-    posted_until: dict[tuple[str, int], int] = {}
     since, until = Where("start_ms", ">=", scope.since_ms), Where("start_ms", "<", scope.until_ms)
-    for row in view.select(SliceRecord, *scope.where(), since, until, limit=SLICES_MAX):
-        if not _visible(actor, row.org, row.project, row.user):
-            continue
+    for row in _seen(view, SliceRecord, actor, scope, since, until, limit=SLICES_MAX):
         key = owners[row.ledger_seq] = (row.org, row.project, row.user, row.flavor, str(row.tier))
         found = sums.setdefault(key, _Sum())
         found.jobs.add(row.job)
         found.held += row.held_milli_gpu_ms
         found.billed += row.billed_milli_gpu_ms
-        attempt = (row.job, row.attempt)
-        posted_until[attempt] = max(posted_until.get(attempt, 0), row.end_ms)
     _add_money(view, sums, owners)
     if scope.since_ms <= now_ms < scope.until_ms:
-        _add_unposted(view, sums, actor, scope, posted_until, now_ms)
+        _add_unposted(view, sums, actor, scope, now_ms)
     return [_line(key, found) for key, found in sorted(sums.items())]
 
 
-def _visible(actor: Actor, org: str, project: str, user: str) -> bool:
-    return actor.user == user or actor.sees_project(org, project)
+def _own(actor: Actor, scope: UsageScope) -> list[tuple[Where, ...]]:
+    """Conditions that together find all the actor may see; who sees a part of the pool does not read through it all."""
+    if actor.reads_all or scope.org:
+        return [scope.where()]
+    return [(*scope.where(), Where("org", "in", actor.orgs)), (*scope.where(), Where("user", "=", actor.user))]
+
+
+def _seen(view: Reader, kind: type[R], actor: Actor, scope: UsageScope, *where: Where, limit: int) -> list[R]:
+    """Every row of the scope that the actor may see; raises Invalid when that means to read more than ``limit``."""
+    fix = "narrow it: --since WHEN, --org ORG or --project PROJECT"
+    refusal = Invalid("DURE-1046", f"this asks for more than {limit:,} pieces of usage at once", fix)
+    found: dict[tuple[object, ...], R] = {}
+    for own in _own(actor, scope):
+        for row in everything(view, kind, *own, *where, limit=limit, refusal=refusal):
+            if actor.user == row.user or actor.sees_project(row.org, row.project):
+                found[tuple(getattr(row, name) for name in kind.KEY)] = row
+    return list(found.values())
 
 
 def _add_money(view: Reader, sums: dict[UsageKey, _Sum], owners: dict[int, UsageKey]) -> None:
     """Add what the tenant's receivable account got from the transactions of these slices."""
-    if not owners:
-        return
-    between = (Where("seq", ">=", min(owners)), Where("seq", "<=", max(owners)), Where("unit", "=", "microwon"))
-    for entry in view.select(LedgerEntryRecord, *between, limit=SLICES_MAX):
-        key = owners.get(entry.seq)
-        if key is not None and entry.account == f"receivable:{key[0]}":
+    for entry in of_sequences(view, LedgerEntryRecord, owners, Where("unit", "=", MICROWON)):
+        key = owners[entry.seq]
+        if entry.account == receivable(key[0]):
             sums[key].microwon += entry.amount
 
 
-def _add_unposted(
-    view: Reader,
-    sums: dict[UsageKey, _Sum],
-    actor: Actor,
-    scope: UsageScope,
-    posted_until: dict[tuple[str, int], int],
-    now_ms: int,
-) -> None:
-    for attempt in view.select(AttemptRecord, *scope.where(), Where("settled", "=", False), limit=ATTEMPTS_MAX):
-        if not _visible(actor, attempt.org, attempt.project, attempt.user):
-            continue
+def _add_unposted(view: Reader, sums: dict[UsageKey, _Sum], actor: Actor, scope: UsageScope, now_ms: int) -> None:
+    """Add the time inside the scope that attempts have held and that no slice holds yet."""
+    attempts = _seen(view, AttemptRecord, actor, scope, Where("settled", "=", False), limit=ATTEMPTS_MAX)
+    posted_until = _posted_until(view, actor, scope, attempts, now_ms)
+    for attempt in attempts:
         until_ms = attempt.gone_at_ms if attempt.state is AttemptState.GONE else now_ms
-        start_ms = max(attempt.admitted_at_ms, posted_until.get((attempt.job, attempt.number), 0))
+        posted_ms = posted_until.get((attempt.job, attempt.number), 0)
+        start_ms = max(scope.since_ms, attempt.admitted_at_ms, posted_ms)
         key = (attempt.org, attempt.project, attempt.user, attempt.flavor, str(attempt.tier))
         found = sums.setdefault(key, _Sum())
         found.jobs.add(attempt.job)
         found.unposted += max(0, until_ms - start_ms) * attempt.gpus * MILLI_PER_GPU
+
+
+def _posted_until(
+    view: Reader, actor: Actor, scope: UsageScope, attempts: Iterable[AttemptRecord], now_ms: int
+) -> dict[tuple[str, int], int]:
+    """(job, attempt) -> end of its last slice, wherever that lies: one read for the recent ones, one for each other."""
+    recent = Where("start_ms", ">=", now_ms - RECENT_MS)
+    older_ms = now_ms - RECENT_MS
+    ends: dict[tuple[str, int], int] = {}
+    for own in _own(actor, scope):
+        rows = view.select(SliceRecord, *own, recent, order=("-end_ms",), limit=SLICES_MAX)
+        if len(rows) == SLICES_MAX:
+            older_ms = now_ms  # there are more, perhaps of attempts that these rows do not name
+        for row in rows:
+            ends.setdefault((row.job, row.attempt), row.end_ms)
+    for attempt in attempts:
+        name = (attempt.job, attempt.number)
+        if name not in ends and attempt.admitted_at_ms < older_ms:
+            of_attempt = (Where("job", "=", attempt.job), Where("attempt", "=", attempt.number))
+            last = view.select(SliceRecord, *of_attempt, order=("-end_ms",), limit=1)
+            ends[name] = last[0].end_ms if last else 0
+    return ends
 
 
 def _line(key: UsageKey, found: _Sum) -> UsageLine:

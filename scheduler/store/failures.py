@@ -15,10 +15,11 @@ from scheduler.core.errors import ConstraintBroken, DuplicateRecord, Fatal, Retr
 UNAVAILABLE = "DURE-8020"
 UNUSABLE = "DURE-8021"
 
-# SQLSTATE: serialisation failure, deadlock, lock or statement timeout, too many connections, a server that is
-# starting, stopping or read-only after a failover.
-PASSING = frozenset({"40001", "40P01", "55P03", "57014", "53300", "57P01", "57P02", "57P03", "25006", "25P03"})
-PASSING_CLASSES = ("08",)
+# SQLSTATE: serialisation failure, deadlock, lock or statement timeout, a disk that does not answer, a server that is
+# starting, stopping or read-only after a failover; the classes are lost connections, and disk, memory or connections
+# that are used up.
+PASSING = frozenset({"40001", "40P01", "55P03", "57014", "58030", "57P01", "57P02", "57P03", "25006", "25P03"})
+PASSING_CLASSES = ("08", "53")
 UNIQUE = "23505"
 RULE_CLASSES = ("22", "23")
 TOO_LARGE = "54000"

@@ -17,6 +17,7 @@ from scheduler.core.lifecycle import ATTEMPT_STEPS, JOB_STEPS
 from scheduler.store.tables import append_only_tables
 
 PREFIX = "dure_"
+BALANCE_TRIGGER = f"{PREFIX}ledger_balanced"
 
 REFUSE = """\
 CREATE OR REPLACE FUNCTION dure_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -112,9 +113,16 @@ def postgresql_statements() -> Iterator[str]:
             f"FOR EACH STATEMENT EXECUTE FUNCTION {PREFIX}refuse('{table} is append-only: TRUNCATE is refused')"
         )
     yield (
-        f"CREATE CONSTRAINT TRIGGER {PREFIX}ledger_balanced AFTER INSERT ON ledger_entry "
+        f"CREATE CONSTRAINT TRIGGER {BALANCE_TRIGGER} AFTER INSERT ON ledger_entry "
         f"DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {PREFIX}balanced()"
     )
+
+
+def postgresql_triggers() -> set[tuple[str, str]]:
+    """(name, table) of every trigger on PostgreSQL."""
+    rows = {(PREFIX + name, table) for name, table, *_ in guards()}
+    truncations = {(f"{PREFIX}{table}_no_truncate", table) for table in append_only_tables()}
+    return rows | truncations | {(BALANCE_TRIGGER, "ledger_entry")}
 
 
 def install(connection: Connection) -> bool:
@@ -153,11 +161,11 @@ def _sqlite_present(connection: Connection) -> dict[str, str]:
 
 
 def _install_postgresql(connection: Connection) -> bool:
-    """The fingerprint of all statements lies in the comment of one of the functions."""
+    """The fingerprint of all statements lies in a function's comment; which triggers are there says the catalogue."""
     statements = list(postgresql_statements())
     wanted = sha256("\n".join(statements).encode()).hexdigest()
     found = connection.exec_driver_sql(f"SELECT obj_description(to_regproc('{PREFIX}refuse'), 'pg_proc')").scalar()
-    if found == wanted:
+    if found == wanted and set(_postgresql_present(connection)) == postgresql_triggers():
         return False
     remove(connection)
     for statement in statements:

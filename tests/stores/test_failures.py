@@ -39,6 +39,10 @@ STATES = {
     "server stops": ("57P01", Retry),
     "server starts": ("57P03", Retry),
     "too many connections": ("53300", Retry),
+    "disk full": ("53100", Retry),
+    "out of memory": ("53200", Retry),
+    "a limit of the server's settings": ("53400", Retry),
+    "disk does not answer": ("58030", Retry),
     "became a replica": ("25006", Retry),
     "connection lost": ("08006", Retry),
     "unique": ("23505", DuplicateRecord),
@@ -50,6 +54,7 @@ STATES = {
     "key too long for an index": ("54000", ConstraintBroken),
     "no such table": ("42P01", Fatal),
     "no right": ("42501", Fatal),
+    "a file of the server is missing": ("58P01", Fatal),
 }
 
 

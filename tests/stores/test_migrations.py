@@ -202,6 +202,31 @@ def test_triggers_that_were_lost_or_changed_are_put_back(new_database: NewDataba
     store.close()
 
 
+LOST = {
+    "dure_job_steps": "job",
+    "dure_slice_no_delete": "slice",
+    "dure_fact_no_truncate": "fact",
+    "dure_ledger_balanced": "ledger_entry",
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_one_trigger_that_was_dropped_by_hand_is_put_back(new_postgres_database: NewDatabase, name: str) -> None:
+    """The fingerprint of what was installed is still there, and says nothing of it."""
+    url = new_postgres_database()
+    store = opened(url)
+    with store.schema() as connection:
+        every = objects(connection)
+        connection.exec_driver_sql(f"DROP TRIGGER {name} ON {LOST[name]}")
+        assert objects(connection) == every - 1
+    store.close()
+    store = opened(url)
+    with store.schema() as connection:
+        assert objects(connection) == every
+        assert not triggers.install(connection)
+    store.close()
+
+
 def test_facts_of_a_restored_database_can_be_read(new_postgres_database: NewDatabase) -> None:
     """A dump keeps the transaction numbers of the old server; to the new one they lie in the future."""
     url = new_postgres_database()

@@ -262,6 +262,11 @@ def first_word_of_anybody(patch: Patch) -> None:
     patch.setattr(observe, "_record", record)
 
 
+def believe_every_watermark(patch: Patch) -> None:
+    """Takes a cluster's word for time that has not passed."""
+    patch.setattr(observe, "_vouched_ms", lambda tx, cluster, batch, before_ms, now_ms: batch.observed_through_ms)
+
+
 def logs_twice(patch: Patch) -> None:
     """Appends output whatever its offset."""
 
@@ -350,6 +355,9 @@ MUTANTS = {
     "no key": Mutant(no_key, "was answered with job"),
     "overtaken nodes": Mutant(overtaken_nodes, "said last|known is", Parts(rates=ROUGH, findings_max=1)),
     "first word of anybody": Mutant(first_word_of_anybody, "DURE-6010"),
+    "believes every watermark": Mutant(
+        believe_every_watermark, "the ledger has|slice of", Parts(WatermarkLies, findings_max=99)
+    ),
     "logs twice": Mutant(logs_twice, "printed"),
     "forgets what began": Mutant(
         forget_what_began, "begin once more", Parts(rates=Rates(traces_lost=600), findings_max=1)

@@ -71,6 +71,14 @@ def test_jobs_gpus_and_reasons(place: Place) -> None:
     assert of(series, "dure_exporter_database_up") == {(): 1}
 
 
+def test_jobs_that_have_ended_are_not_counted(place: Place) -> None:
+    job = place.submit(key="k1")["id"]
+    place.allocator().step(place.now_ms)
+    finish(place, job)
+    states = {state for _, state, _ in of(scrape(place), "dure_jobs")}
+    assert states == {"Queued", "Held"}
+
+
 def node(place: Place, number: int, gpus: int, *, schedulable: bool = True) -> None:
     """The node reports ``gpus`` healthy ones of four."""
     about = {"id": f"n/again/{number}", "kind": "node", "at_ms": NOW_MS, "node": "h100-80g-0", "flavor": "h100-80g"}
@@ -98,13 +106,13 @@ def test_the_states_of_gpus_add_up(place: Place, gpus: int, schedulable: bool, p
 def finish(place: Place, job: str) -> None:
     """The job runs from second 1 to second 11 on one GPU, and is settled."""
     base = {"job": job, "attempt": 1}
+    place.now_ms += 20_000
     place.report(
         {**base, "id": f"{job}/s", "kind": "rank-started", "rank": 0, "at_ms": NOW_MS + 1_000},
         {**base, "id": f"{job}/e", "kind": "rank-ended", "rank": 0, "at_ms": NOW_MS + 11_000, "exit_code": 0},
         {**base, "id": f"{job}/g", "kind": "gone", "at_ms": NOW_MS + 12_000, "exit_code": 0},
         through_ms=NOW_MS + 20_000,
     )
-    place.now_ms += 20_000
     assert Settler(place.store, EffectivePolicies(), "test", Party("Dure")).step(place.now_ms).slices == 1
 
 
@@ -136,8 +144,9 @@ def test_the_ledgers_counter_shows_nothing_before_it_has_read_all(
         for rank in (0, 1)
     ]
     gone = {**base, "id": "g", "kind": "gone", "at_ms": NOW_MS + 12_000, "exit_code": 0}
+    place.now_ms += 20_000
     place.report(*seen, gone, through_ms=NOW_MS + 20_000)
-    Settler(place.store, EffectivePolicies(), "test", Party("Dure")).step(place.now_ms + 20_000)
+    Settler(place.store, EffectivePolicies(), "test", Party("Dure")).step(place.now_ms)
     monkeypatch.setattr(exporter, "SLICES_A_SCRAPE", 2)
     totals = LedgerTotals()
     with place.store.read() as view:

@@ -11,6 +11,7 @@ import pytest
 
 from scheduler.core.accounting import books
 from scheduler.core.codec import sha256_hex
+from scheduler.core.errors import Fatal
 from scheduler.core.records import (
     InvoiceRecord,
     LedgerEntryRecord,
@@ -20,9 +21,10 @@ from scheduler.core.records import (
     SliceRecord,
 )
 from scheduler.schema.bodies import VerifyBody
-from scheduler.services import invoices, periods
+from scheduler.services import invoices, periods, reads
 from scheduler.services.submit import NotFound
 from scheduler.store.memory import MemoryStore
+from scheduler.store.memory.table import Table
 from tests.support.control_plane import ControlPlane
 
 HOUR = 3_600_000
@@ -96,6 +98,42 @@ def test_numbers_go_on_without_a_gap(closed: ControlPlane) -> None:
     assert [row.number for row in closed.rows(InvoiceRecord)][-1] == "DURE-2026-000003"
 
 
+def between_others(plane: ControlPlane) -> None:
+    """Two jobs of acme, and three of uni between them; all posted, the period closing."""
+    for user in ("member", "stranger", "stranger", "stranger", "member"):
+        job = plane.started(user, project="acme/nlp" if user == "member" else "uni/vision", tiers=["borrow"])
+        plane.pass_ms(HOUR)
+        plane.ended(job)
+        plane.settle()
+    periods.close_period(plane.store, plane.policies, plane.actor(), "", plane.now_ms)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 1_000])
+def test_an_invoice_reads_its_own_rows_of_the_ledger(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    between_others(plane)
+    plane.settle()
+    most = max(len(plane.rows(SliceRecord, ("org", "=", org))) for org in ("acme", "uni"))
+    monkeypatch.setattr(invoices, "SLICES_MAX", most)
+    monkeypatch.setattr(reads, "SEQUENCES_A_READ", at_once)
+    for number in (ACME, UNI):
+        assert wrong(verify(plane, number)) == set()
+
+
+def test_no_invoice_is_made_of_a_part_of_the_usage(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    between_others(plane)
+    monkeypatch.setattr(invoices, "SLICES_MAX", len(plane.rows(SliceRecord, ("org", "=", "uni"))) - 1)
+    with pytest.raises(Fatal, match="organisation uni has more than") as refused:
+        plane.settle()
+    assert refused.value.code == "DURE-9051"
+    assert plane.rows(InvoiceRecord) == []
+    assert plane.period().state == "closing"
+    monkeypatch.undo()
+    assert plane.settle().closed == ("manual-0001",)
+    assert [row.org for row in plane.rows(InvoiceRecord)] == ["acme", "uni"]
+
+
 READS = {
     "admin": {"acme", "uni"},
     "auditor": {"acme", "uni"},
@@ -155,13 +193,12 @@ def test_it_still_verifies_after_the_organisation_was_renamed(closed: ControlPla
 
 def forge(store: MemoryStore, kind: type[Any], change: Callable[[Any], Any]) -> None:
     """Replace rows behind the store's back, as somebody with the database's password could."""
-    table = store._tables[kind]
-    for key, row in list(table.rows.items()):
+    forged: Table[Any] = Table(kind)
+    for key, row in store._tables[kind].rows.items():
         fresh = change(row)
-        if fresh is None:
-            del table.rows[key]
-        else:
-            table.rows[key] = fresh
+        if fresh is not None:
+            forged.put(key, fresh)
+    store._tables[kind] = forged
 
 
 def of_acme(change: Callable[[Any], Any]) -> Callable[[Any], Any]:

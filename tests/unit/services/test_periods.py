@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from scheduler.core.instants import parse_rfc3339
@@ -10,6 +12,7 @@ from scheduler.schema.bodies import PeriodBody
 from scheduler.services import periods
 from scheduler.services.actors import Forbidden
 from scheduler.services.periods import period_for
+from scheduler.services.ports import Reader
 from scheduler.services.submit import Conflict, NotFound
 from tests.support.control_plane import POLICY, START_MS, ControlPlane
 
@@ -68,6 +71,46 @@ def test_a_close_waits_for_the_watermark_then_for_the_ledger(plane: ControlPlane
     plane.ended(job)
     plane.settle()
     assert {part.period for part in plane.rows(SliceRecord)} == {"manual-0001", "manual-0002"}
+
+
+class Counted:
+    """A view that counts what is asked of it."""
+
+    def __init__(self, view: Reader) -> None:
+        self._view = view
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.reads += 1
+        return getattr(self._view, name)
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 6])
+def test_what_a_close_waits_for_takes_three_reads(plane: ControlPlane, jobs: int) -> None:
+    for _ in range(jobs):
+        plane.started("stranger", project="uni/vision", tiers=["borrow"])
+        plane.pass_ms(40 * MINUTE)
+        plane.report()
+    close(plane)
+    for expected in ("is not in the ledger yet", ""):
+        with plane.store.read() as view:
+            counted = Counted(view)
+            told = periods.waiting_for(cast("Reader", counted), plane.period())
+        assert expected in told if jobs else not told
+        assert counted.reads == (3 if jobs else 1)
+        plane.settle()
+
+
+def test_a_period_waits_for_attempts_that_it_cannot_count(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        plane.started("stranger", project="uni/vision", tiers=["borrow"])
+    plane.pass_ms(MINUTE)
+    plane.report()
+    monkeypatch.setattr(periods, "UNSETTLED_MAX", 1)
+    assert close(plane).waiting_for == "more than 1 attempts are not settled yet"
+    assert plane.settle().closed == ()
+    monkeypatch.undo()
+    assert plane.settle().closed == ("manual-0001",)
 
 
 def test_an_attempt_that_held_nothing_holds_up_nobody(plane: ControlPlane) -> None:
@@ -181,8 +224,32 @@ def test_usage_that_comes_late_is_billed_in_the_oldest_open_period(monthly: Cont
     close(monthly)
     monthly.settle()
     with monthly.store.write() as tx:
-        assert period_for(tx, "month", kst("2026-09-30T12:00:00")).id == "2026-10"
-        assert period_for(tx, "month", kst("2026-10-30T12:00:00")).id == "2026-10"
+        for start in ("2026-09-30T12:00:00", "2026-10-30T12:00:00"):
+            assert period_for(tx, "month", kst(start), kst(start) + MINUTE).id == "2026-10"
+
+
+def test_usage_that_comes_late_is_not_billed_in_a_period_that_ended_before_it(monthly: ControlPlane) -> None:
+    """October is closed while September is still open, and then an allocator whose clock is behind admits a job."""
+    monthly.now_ms = kst("2026-11-01T00:00:00")
+    with monthly.store.write() as tx:
+        assert period_for(tx, "month", monthly.now_ms - MINUTE, monthly.now_ms).id == "2026-10"
+    close(monthly, "2026-10")
+    assert monthly.settle().closed == ("2026-10",)
+    monthly.pass_ms(-2_000)
+    job = monthly.started()
+    monthly.pass_ms(1_000)
+    monthly.ended(job)
+    monthly.pass_ms(MINUTE)
+    monthly.report()
+    assert monthly.settle().settled == 1
+    assert [part.period for part in monthly.rows(SliceRecord)] == ["2026-11"]
+    assert close(monthly).id == "2026-09"
+    assert monthly.settle().closed == ("2026-09",)
+    assert {row.id: row.state for row in monthly.rows(PeriodRecord)} == {
+        "2026-09": "closed",
+        "2026-10": "closed",
+        "2026-11": "open",
+    }
 
 
 def test_from_months_to_closing_by_hand_and_back(monthly: ControlPlane) -> None:

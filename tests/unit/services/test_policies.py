@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from scheduler.core.errors import Finding
+from scheduler.core.instants import parse_rfc3339
 from scheduler.core.records import PolicyRecord, RateCardRecord
 from scheduler.schema.bodies import PolicyRequest
 from scheduler.services import policies
@@ -71,6 +72,11 @@ REFUSED = {
     ),
     "other prices under a used name": Case(POLICY.replace("h100-80g: 3600", "h100-80g: 1"), "DURE-1261", "card-1"),
     "another date under a used name": Case(POLICY.replace("2026-07-01", "2026-07-02"), "DURE-1261", "card-1"),
+    "a card that does not hold yet": Case(
+        POLICY.replace("card-1", "card-2").replace("2026-07-01T00", "2026-10-01T00"),
+        "DURE-1263",
+        "card-2 holds only from 2026-09-30T15:00:00",
+    ),
     "a card that is not there": Case(POLICY_ONLY.replace("card-1", "card-9"), "DURE-12", "card-9"),
     "a flavor that the stored card has no price for": Case(
         POLICY_ONLY.replace("flavors: {", "flavors: {b200: {exchange: 2}, "), "DURE-12", "b200"
@@ -127,6 +133,26 @@ def test_a_flavor_that_nobody_needs_any_more_may_go(plane: ControlPlane) -> None
     plane.ended(job)
     assert plane.apply(WITHOUT_A100) == 2
     assert plane.settle().settled == 1, "what was admitted before has its price from before"
+
+
+def test_a_rate_card_is_stored_ahead_of_time_and_used_from_then_on(plane: ControlPlane) -> None:
+    holds_ms = parse_rfc3339("2026-10-01T00:00:00+09:00")
+    later = CARD.replace("card-1", "card-2").replace("2026-07-01T00", "2026-10-01T00")
+    plane.apply(POLICY + later)
+    switched = POLICY_ONLY.replace("card-1", "card-2")
+    plane.now_ms = holds_ms - 1
+    (finding,) = lint(plane, switched)
+    assert finding.where.startswith("new.yaml:12:")
+    assert (finding.code, finding.fix) == (
+        "DURE-1263",
+        "name the card that holds now, and apply this policy when the new one does",
+    )
+    with pytest.raises(FileRefused) as refused:
+        plane.apply(switched)
+    assert refused.value.code == "DURE-1263"
+    plane.now_ms = holds_ms
+    assert lint(plane, switched) == []
+    assert plane.apply(switched) == 3
 
 
 @pytest.mark.parametrize("user", ["org-admin", "auditor", "member", "operator", "nobody"])

@@ -411,6 +411,7 @@ CREATE TABLE slice (
 CREATE INDEX ix_slice_job_attempt ON slice (job, attempt);
 CREATE INDEX ix_slice_ledger_seq ON slice (ledger_seq);
 CREATE INDEX ix_slice_org_start_ms ON slice (org, start_ms);
+CREATE INDEX ix_slice_period_org ON slice (period, org);
 CREATE INDEX ix_slice_start_ms ON slice (start_ms);
 CREATE TABLE token (
   id TEXT NOT NULL,
