@@ -50,7 +50,7 @@ def _unfold(node: yaml.Node) -> bool:
         return not node.style and ":" in node.value  # without quotes
     inner = [child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))]
     found = any([_unfold(child) for child in inner])  # noqa: C419 - each has to be unfolded, not only up to the first
-    if found:
+    if found and isinstance(node, yaml.CollectionNode):
         node.flow_style = False
     return found
 

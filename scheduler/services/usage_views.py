@@ -100,7 +100,7 @@ def usage(view: Reader, actor: Actor, scope: UsageScope, now_ms: int) -> list[Us
 
 
 def _visible(actor: Actor, org: str, project: str, user: str) -> bool:
-    return actor.user == user or actor.sees_project(org, project)
+    return actor.sees_project(org, project)
 
 
 def _add_money(view: Reader, sums: dict[UsageKey, _Sum], owners: dict[int, UsageKey]) -> None:
