@@ -82,6 +82,25 @@ def test_lists_of_the_registry_come_in_pages(place: Place) -> None:
         assert [item[name] for item in found] == sorted(item[name] for item in found)
 
 
+def test_tokens_come_in_pages(place: Place) -> None:
+    admin = place.client("admin")
+    for _ in range(4):
+        place.now_ms += 1
+        assert admin.post("/api/v1/tokens", json={}).status_code == 201
+    whole = admin.get("/api/v1/tokens").json()
+    found, cursor = [], ""
+    for _ in range(40):
+        answer = admin.get("/api/v1/tokens", params={"limit": 3, "cursor": cursor}).json()
+        found += answer["items"]
+        cursor = answer["next"]
+        if not cursor:
+            break
+    assert found == whole["items"]
+    assert len(found) == 4 + len(place.tokens)
+    answer = admin.get("/api/v1/tokens", params={"cursor": to_cursor("alpha")})
+    assert (answer.status_code, answer.json()["code"]) == (422, "DURE-1044")
+
+
 @pytest.mark.parametrize("place_text", ["", "1", "a-b", "project:a/b kim member", "é"])
 def test_cursors_return(place_text: str) -> None:
     assert from_cursor(to_cursor(place_text)) == place_text
