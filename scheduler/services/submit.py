@@ -164,6 +164,8 @@ def _answered(view: Reader, user: str, key: str, body_sha256: str) -> JobBody | 
 
 def _queue(tx: Writer, accepted: Accepted, actor: Actor, job_id: str, now_ms: int) -> JobBody:
     task, request, org = accepted.task, accepted.request, accepted.org
+    # The counter lets a project's submissions in one after the other: each counts the jobs of those before it.
+    tx.next_number(f"submissions:{task.project}")
     policy = newest_policy(tx)
     if policy is None or policy.version != accepted.policy.policy_version:
         raise Retry("DURE-6001", "the policy changed at the same moment", "submit again")
