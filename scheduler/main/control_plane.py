@@ -19,12 +19,13 @@ from scheduler.config import Settings
 from scheduler.core.accounting.invoice_model import Party
 from scheduler.core.errors import DureError, Fatal
 from scheduler.main.drivers import Driver, WakingStore, WallClock
+from scheduler.main.packages import ReceivingPackages
 from scheduler.meter.exporter import CycleTimes, Exporter, exposition, make_registry
 from scheduler.services import why
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies, newest_policy
 from scheduler.services.settle import Settler
-from scheduler.store.files import FolderLogStore, FolderPackageStore
+from scheduler.store.files import FolderLogStore
 from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
 from scheduler.store.open import open_store
@@ -120,7 +121,7 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
     deps = Deps(
         store=WakingStore(store, allocator.wake),
         policies=policies,
-        packages=FolderPackageStore(settings.data / "packages", bytes_max=settings.package_bytes_max),
+        packages=ReceivingPackages(settings.data / "packages", bytes_max=settings.package_bytes_max),
         logs=FolderLogStore(settings.data / "logs"),
         ids=RandomIds(),
         secret=new_secret,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from scheduler.core.codec import canonical, sha256_hex
 from scheduler.core.effective import EffectivePolicy
@@ -36,6 +37,14 @@ class Conflict(Fatal):
 
 class NotFound(Fatal):
     """Nothing of this name that the actor may see: the CLI exits 3."""
+
+
+@runtime_checkable
+class MeasuringStore(Protocol):
+    """A package store that tells a package's length without reading it."""
+
+    def size(self, sha256: str) -> int | None:
+        """Length in bytes, or None when it is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ def submit(
         if known is not None:
             return known, False
         accepted = accept(view, policies.current(view, now_ms), task, actor)
-    if task.package_sha256 and packages.get(task.package_sha256) is None:
+    if task.package_sha256 and package_size(packages, task.package_sha256) is None:
         raise Invalid(
             "DURE-1107", "the work directory's package is not on the server", "submit again: it is sent first"
         )
@@ -151,6 +160,14 @@ def submit(
         if known is None:
             raise
         return known, False
+
+
+def package_size(packages: PackageStore, sha256: str) -> int | None:
+    """Length in bytes of a stored package, None when it is not there; read only where the store knows no other way."""
+    if isinstance(packages, MeasuringStore):
+        return packages.size(sha256)
+    content = packages.get(sha256)
+    return None if content is None else len(content)
 
 
 def _answered(view: Reader, user: str, key: str, body_sha256: str) -> JobBody | None:
