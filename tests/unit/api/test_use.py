@@ -227,6 +227,23 @@ def test_usage_shows_what_is_not_posted_yet(place: Place) -> None:
     assert place.client("member").get("/api/v1/usage", params=early).json()["items"] == []
 
 
+def test_a_node_without_a_name_is_refused_at_its_place(place: Place) -> None:
+    named = {
+        "id": "n/1",
+        "kind": "node",
+        "at_ms": NOW_MS,
+        "node": "n",
+        "flavor": "h100-80g",
+        "gpus": 1,
+        "registered": 1,
+    }
+    batch = {"at_ms": NOW_MS, "observed_through_ms": 0, "observations": [named, {**named, "id": "n/2", "node": ""}]}
+    answer = place.client("operator").post("/api/v1/operator/local/report", json=batch)
+    assert (answer.status_code, answer.json()["code"]) == (422, "DURE-1040")
+    assert answer.json()["findings"][0]["where"] == "body.observations.1"
+    assert place.client("admin").get("/api/v1/gpus").json()["items"] == []
+
+
 def test_an_operator_speaks_for_its_cluster_only(place: Place) -> None:
     job = place.submit()["id"]
     place.nodes()
