@@ -15,6 +15,8 @@ from scheduler.core.errors import Fatal
 
 WRONG = "DURE-1050"
 PREFIX = "DURE_"
+LINKED = "tcp://"
+"""How a value begins that nobody gave: Kubernetes sets DURE_PORT=tcp://... where there is a Service named ``dure``."""
 DEFAULT_PORT = 3873
 """D-U-R-E on a telephone's keys."""
 MEBIBYTE = 1024 * 1024
@@ -102,6 +104,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
     """Settings from arguments (None and "" and empty are not given), then the environment, then defaults.
 
+    Variables that Kubernetes sets for a Service named ``dure`` are not given either.
+
     Raises Fatal with one sentence that names the argument or the variable at fault.
     """
     known = {field.name: field for field in fields(Settings)}
@@ -113,7 +117,7 @@ def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str
         given, variable = arguments.get(name), PREFIX + name.upper()
         if given not in (None, "", ()):
             values[name] = _read(name, f"--{name.replace('_', '-')}", given, field.type)
-        elif environment.get(variable, "").strip():
+        elif environment.get(variable, "").strip() and not environment[variable].startswith(LINKED):
             values[name] = _read(name, variable, environment[variable].strip(), field.type)
     settings = Settings(**values)
     if settings.log_level not in LOG_LEVELS:

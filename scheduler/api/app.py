@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
@@ -29,7 +31,7 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def create_app(deps: Deps) -> FastAPI:
-    """The API over ``deps``. It has no background work and no state of its own but a count of uploads."""
+    """The API over ``deps``. It has no background work and no state of its own but a count of uploads by user."""
     app = FastAPI(
         title="Dure",
         version=API,
@@ -41,7 +43,7 @@ def create_app(deps: Deps) -> FastAPI:
         middleware=[Middleware(Edge, deps=deps)],
     )
     app.state.deps = deps
-    app.state.packages_in_memory = 0
+    app.state.uploads = Counter()
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)

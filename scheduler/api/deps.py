@@ -24,8 +24,10 @@ class Limits:
     body_bytes: int = MEBIBYTE
     package_bytes: int = 64 * MEBIBYTE
     log_chunk_bytes: int = MEBIBYTE
-    packages_at_once: int = 4
-    """Packages whose bytes may be in memory at the same time; more are told to come back."""
+    packages_at_once: int = 32
+    """Packages that may arrive at the same time; more are told to come back."""
+    packages_per_user: int = 2
+    """Of these, how many of one user."""
     body_idle_seconds: float = 30
     body_total_seconds: float = 600
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from scheduler.api.deps import Caller, D
+from scheduler.api.deps import Caller, D, Limits
 from scheduler.api.docs import errors, raw_answer, raw_body, reads, writes
 from scheduler.api.problems import BUSY
 from scheduler.core.errors import Retry
@@ -17,25 +20,52 @@ from scheduler.services import packages
 router = APIRouter(prefix="/api/v1/packages", tags=["packages"])
 
 ZIP = "application/zip"
+PART_BYTES = 256 * 1024
 Sum = Annotated[Sha256, Path()]
 
 
-async def uploaded(request: Request, deps: D, actor: Caller) -> AsyncIterator[bytes]:
-    """The body, read after the token was checked, and only while few others are in memory."""
-    state = request.app.state
-    if state.packages_in_memory >= deps.limits.packages_at_once:
+@contextmanager
+def slot(uploads: Counter[str], limits: Limits, user: str) -> Iterator[None]:
+    """A place among the uploads that are under way; raises Retry when there is none for the user."""
+    if uploads[user] >= limits.packages_per_user:
+        raise Retry(BUSY, f"{uploads[user]} packages of yours are arriving just now", "try again when they are there")
+    if uploads.total() >= limits.packages_at_once:
         raise Retry(BUSY, "many packages are being sent just now", "try again")
-    state.packages_in_memory += 1
+    uploads[user] += 1
     try:
-        yield await request.body()
+        yield
     finally:
-        state.packages_in_memory -= 1
+        uploads[user] -= 1
+        if not uploads[user]:
+            del uploads[user]
+
+
+async def parts(request: Request) -> AsyncIterator[bytes]:
+    """The body in parts that are worth a write each."""
+    waiting = bytearray()
+    async for chunk in request.stream():
+        waiting += chunk
+        if len(waiting) >= PART_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
 
 
 @router.put("/{sha256}", responses=writes(), openapi_extra=raw_body(ZIP))
-def put_package(deps: D, actor: Caller, sha256: Sum, content: Annotated[bytes, Depends(uploaded)]) -> PackageAck:
-    """Keep a package; a repeat changes nothing."""
-    return packages.keep_package(deps.packages, actor, sha256, content)
+async def put_package(deps: D, actor: Caller, request: Request, sha256: Sum) -> PackageAck:
+    """Keep a package; a repeat changes nothing. A user sends two at a time."""
+    packages.check_sender(actor)
+    with slot(request.app.state.uploads, deps.limits, actor.user):
+        upload = await run_in_threadpool(packages.receive_package, deps.packages, sha256)
+        try:
+            size = 0
+            async for part in parts(request):
+                await run_in_threadpool(upload.write, part)
+                size += len(part)
+            return await run_in_threadpool(packages.keep_package, upload, sha256, size)
+        finally:
+            upload.discard()
 
 
 @router.head("/{sha256}", response_class=Response, responses=errors(404) | reads())

@@ -9,7 +9,8 @@ from scheduler.api.docs import also, reads, writes
 from scheduler.api.params import PathNumber
 from scheduler.api.problems import finding_body
 from scheduler.schema.bodies import FindingBody, Listing, PolicyBody, PolicyRequest
-from scheduler.services import policies
+from scheduler.services import policies, policy_views
+from scheduler.services.actors import require
 
 router = APIRouter(prefix="/api/v1/policy", tags=["policy"])
 
@@ -24,7 +25,8 @@ def apply_policy(deps: D, actor: Caller, request: PolicyRequest, response: Respo
 
 @router.post("/lint", responses=writes())
 def lint_policy(deps: D, actor: Caller, request: PolicyRequest) -> Listing[FindingBody]:
-    """Every mistake of a policy, capacity and organisations included; empty when it could be applied."""
+    """Every mistake of a policy, capacity and organisations included, whose names it tells: administrators only."""
+    require(actor.is_admin, "check a policy against the registry", "an administrator; dure policy lint FILE needs none")
     with deps.store.read() as view:
         findings = policies.lint_policy(view, request, deps.clock())
     return Listing[FindingBody](kind="FindingList", items=[finding_body(item) for item in findings])
@@ -32,13 +34,13 @@ def lint_policy(deps: D, actor: Caller, request: PolicyRequest) -> Listing[Findi
 
 @router.get("", responses=reads(404))
 def get_policy(deps: D, actor: Caller) -> PolicyBody:
-    """The policy in force."""
+    """The policy in force; ``whole`` says whether other organisations' overrides are in its text."""
     with deps.store.read() as view:
-        return policies.show_policy(view)
+        return policy_views.show_policy(view, actor)
 
 
 @router.get("/{version}", responses=reads(404))
 def get_policy_version(deps: D, actor: Caller, version: PathNumber) -> PolicyBody:
-    """One version of the policy."""
+    """One version of the policy; ``whole`` says whether other organisations' overrides are in its text."""
     with deps.store.read() as view:
-        return policies.show_policy(view, version)
+        return policy_views.show_policy(view, actor, version)

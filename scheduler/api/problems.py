@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scheduler.core.errors import DuplicateRecord, DureError, Finding, Retry
+from scheduler.core.errors import DuplicateRecord, DureError, Fatal, Finding, Retry
 from scheduler.schema.bodies import FindingBody, Problem
 from scheduler.schema.codes import CODES
 from scheduler.services.actors import Forbidden
@@ -46,7 +46,11 @@ STATUS_BY_ERROR: tuple[tuple[type[DureError], int], ...] = (
     (FileRefused, 422),
     (Retry, 503),
 )
-"""The first that fits decides; any other Fatal is about what was sent: 422."""
+"""The first that fits decides; another Fatal is about the server (80xx: 500) or about what was sent (422)."""
+
+SERVER_CODES = "DURE-8"
+OWN_WORDS = frozenset({BUSY, "DURE-8030", "DURE-8031"})
+"""Of the server's own troubles, those whose text names nothing but what the client sent."""
 
 CODE_BY_STATUS = {
     400: (NOT_PARSED, "the body could not be read", "send JSON in UTF-8"),
@@ -89,7 +93,8 @@ def from_status(status: int, headers: Mapping[str, str] | None = None) -> Respon
 
 def from_error(error: DureError) -> Response:
     """The problem of an error that a service raised."""
-    status = next((status for kind, status in STATUS_BY_ERROR if isinstance(error, kind)), 422)
+    otherwise = 500 if error.code.startswith(SERVER_CODES) else 422
+    status = next((status for kind, status in STATUS_BY_ERROR if isinstance(error, kind)), otherwise)
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}.get(status)
     findings = [finding_body(item) for item in error.findings] if isinstance(error, FileRefused) else []
     return problem(status, error.code, error.message, error.fix, findings, headers)
@@ -121,8 +126,21 @@ def from_unexpected(error: Exception, incident: str, method: str, path: str) -> 
     return problem(500, UNEXPECTED, f"an unexpected error, incident {incident}", "tell the server's operator its id")
 
 
-async def _on_dure_error(_request: Request, error: Exception) -> Response:
+def _logged(error: DureError, incident: str, method: str, path: str) -> DureError:
+    """The error in words that name nothing of the server; its own go to the log, under the incident's id."""
+    passes = isinstance(error, Retry)
+    about = {"incident": incident, "code": error.code, "method": method, "path": path}
+    LOG.error("a request failed: %s", error.message, exc_info=None if passes else error, extra=about)
+    message = f"{CODES[error.code].title}, incident {incident}"
+    if passes:
+        return Retry(error.code, message, "try again")
+    return Fatal(error.code, message, "tell the server's operator its id")
+
+
+async def _on_dure_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DureError)
+    if error.code.startswith(SERVER_CODES) and error.code not in OWN_WORDS:
+        error = _logged(error, request.app.state.deps.ids.new(), request.method, request.url.path)
     return from_error(error)
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from scheduler.api.deps import Caller, D
 from scheduler.api.docs import reads, writes
-from scheduler.api.params import PathName
+from scheduler.api.params import LISTED_MAX, Cursor, Limit, PathName, from_cursor, page
 from scheduler.schema.bodies import Listing, TokenBody, TokenRequest, WhoamiBody
 from scheduler.services import tokens
 
@@ -21,15 +21,19 @@ def whoami(actor: Caller) -> WhoamiBody:
 
 @router.post("/tokens", status_code=201, responses=writes())
 def create_token(deps: D, actor: Caller, request: TokenRequest) -> TokenBody:
-    """A new token for oneself, or by an administrator for anybody; its secret is in this answer only."""
+    """A new token for oneself, or by an administrator for anybody; its secret is in this answer only.
+
+    It ends no later than the token of this request: expires_at says when.
+    """
     return tokens.create_token(deps.store, actor, request, deps.ids.new(), deps.secret(), deps.clock())
 
 
 @router.get("/tokens", responses=reads())
-def list_tokens(deps: D, actor: Caller) -> Listing[TokenBody]:
-    """One's own tokens; an administrator sees everybody's."""
+def list_tokens(deps: D, actor: Caller, cursor: Cursor = "", limit: Limit = LISTED_MAX) -> Listing[TokenBody]:
+    """One's own tokens, newest first; an administrator sees everybody's."""
     with deps.store.read() as view:
-        return Listing[TokenBody](kind="TokenList", items=tokens.list_tokens(view, actor))
+        found = tokens.list_tokens(view, actor, limit + 1, from_cursor(cursor))
+    return page(Listing[TokenBody], "TokenList", found, limit, tokens.token_place)
 
 
 @router.delete("/tokens/{token}", responses=reads(404))

@@ -25,6 +25,7 @@ V1 = "/api/v1"
 PACKAGE_BYTES_MAX = 64 * 1024 * 1024
 UPLOAD_SECONDS = 600.0
 LOG_CHUNK_BYTES = 65_536
+PAGES_MAX = 1_000
 
 B = TypeVar("B", bound=Body)
 
@@ -220,8 +221,14 @@ class Client:
         return self._post(bodies.TokenBody, f"{V1}/tokens", request)
 
     def tokens(self) -> Listing[bodies.TokenBody]:
-        """The caller's tokens; an admin sees everybody's."""
-        return self._get(Listing[bodies.TokenBody], f"{V1}/tokens")
+        """The caller's tokens, all pages; an admin sees everybody's."""
+        whole = self._get(Listing[bodies.TokenBody], f"{V1}/tokens")
+        for _ in range(PAGES_MAX):
+            if not whole.next:
+                return whole
+            page = self._get(Listing[bodies.TokenBody], f"{V1}/tokens", {"cursor": whole.next})
+            whole = page.model_copy(update={"items": [*whole.items, *page.items]})
+        raise not_understood(f"more than {PAGES_MAX} pages of tokens")
 
     def revoke_token(self, token_id: str) -> bodies.TokenBody:
         """End a token at once."""

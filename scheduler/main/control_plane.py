@@ -17,14 +17,16 @@ from scheduler.api.app import create_app
 from scheduler.api.deps import Deps, Limits
 from scheduler.config import Settings
 from scheduler.core.accounting.invoice_model import Party
-from scheduler.core.errors import DureError, Fatal
+from scheduler.core.errors import Fatal
 from scheduler.main.drivers import Driver, WakingStore, WallClock
+from scheduler.main.packages import ReceivingPackages
+from scheduler.main.probe import DatabaseProbe
 from scheduler.meter.exporter import CycleTimes, Exporter, exposition, make_registry
 from scheduler.services import why
 from scheduler.services.cycle import Allocator
-from scheduler.services.effective import EffectivePolicies, newest_policy
+from scheduler.services.effective import EffectivePolicies
 from scheduler.services.settle import Settler
-from scheduler.store.files import FolderLogStore, FolderPackageStore
+from scheduler.store.files import FolderLogStore
 from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
 from scheduler.store.open import open_store
@@ -111,16 +113,16 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
     allocator = _allocator(settings, store, holder, version, clock, times)
     settler = _settler(settings, store, holder, clock, times)
     registry = make_registry(Exporter(store, why.reasons, version, times))
-    drivers = (allocator, settler)
+    drivers, database = (allocator, settler), DatabaseProbe(store)
 
     def unready() -> list[str]:
-        faults = [_database_fault(store), *(driver.fault(settings.ready_within_ms) for driver in drivers), also()]
+        faults = [database.fault(), *(driver.fault(settings.ready_within_ms) for driver in drivers), also()]
         return [fault for fault in faults if fault]
 
     deps = Deps(
         store=WakingStore(store, allocator.wake),
         policies=policies,
-        packages=FolderPackageStore(settings.data / "packages", bytes_max=settings.package_bytes_max),
+        packages=ReceivingPackages(settings.data / "packages", bytes_max=settings.package_bytes_max),
         logs=FolderLogStore(settings.data / "logs"),
         ids=RandomIds(),
         secret=new_secret,
@@ -169,14 +171,3 @@ def _settler(
         return False
 
     return Driver("settler", step, settings.settler_interval_ms)
-
-
-def _database_fault(store: SqlStore | MemoryStore) -> str:
-    try:
-        with store.read() as view:
-            newest_policy(view)
-    except DureError as error:
-        return error.message
-    except Exception as error:
-        return f"the database does not answer ({type(error).__name__})"
-    return ""

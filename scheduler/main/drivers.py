@@ -70,11 +70,11 @@ class Driver:
         return not self._thread.is_alive()
 
     def fault(self, within_ms: int) -> str:
-        """One sentence when no step has succeeded for so long, else ""."""
+        """One sentence when no step has succeeded for so long, else ""; anybody may read it, so it names only codes."""
         silent_seconds = time.monotonic() - self._succeeded
         if silent_seconds * 1_000 <= within_ms:
             return ""
-        because = f": {self._failing}" if self._failing else ""
+        because = f": {self._failing}" if self._failing.startswith("DURE-") else ""
         return f"the {self.name} has not run for {silent_seconds:.0f} s{because}"
 
     def _run(self) -> None:

@@ -17,12 +17,14 @@ from scheduler.config import Settings
 from scheduler.core.errors import Fatal
 from scheduler.main import journal
 from scheduler.main.bootstrap import ADMIN_TOKEN_FILE, ensure_admin, instance_id, write_private
+from scheduler.main.connections import ConnectionLimits, bounded_protocol
 from scheduler.main.control_plane import ControlPlane, build_control_plane, make_folder
 
 CANNOT_LISTEN = "DURE-1051"
 BACKLOG = 1_024
 KEEP_ALIVE_SECONDS = 30
 FORCED = 130
+DEFAULT_LIMITS = ConnectionLimits()
 URL_FILE = "server.url"
 
 Say = Callable[[str], None]
@@ -96,13 +98,15 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def make_server(plane: ControlPlane, stop_loops: Callable[[], None]) -> Server:
+def make_server(
+    plane: ControlPlane, stop_loops: Callable[[], None], limits: ConnectionLimits = DEFAULT_LIMITS
+) -> Server:
     """The HTTP server of the control plane; it logs through the process's logging and has no lifespan."""
     settings = plane.settings
     config = uvicorn.Config(
         plane.app,
         loop="uvloop",
-        http="httptools",
+        http=bounded_protocol(limits),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from scheduler.schema.body_base import Answer, Body, Sent
 
@@ -86,6 +86,12 @@ class ObservationBody(Sent):
     reason: Literal["", "finish", "cancel", "evict", "timeout", "fail", "lost"] = ""
     evidence: Label = ""
     message: Annotated[str, StringConstraints(max_length=4_000)] = ""
+
+    @model_validator(mode="after")
+    def _a_node_has_a_name(self) -> ObservationBody:
+        if self.kind == "node" and not self.node:
+            raise ValueError("an observation of a node needs the node's name")
+        return self
 
 
 class ReportRequest(Sent):

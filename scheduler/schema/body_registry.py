@@ -30,6 +30,9 @@ class PolicyBody(Answer):
     applied_by: str
     reason: str
     text: str
+    whole: bool = True
+    """False for who does not read everything: the text is without comments and other organisations' overrides, reason
+    and applied_by are empty. The sha256 is always that of the text as it was applied."""
 
 
 class OrgRequest(Sent):

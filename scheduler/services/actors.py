@@ -29,10 +29,11 @@ class Forbidden(Fatal):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A user and its active (role, scope) pairs."""
+    """A user and its active (role, scope) pairs; when the token that it shows ends, 0 for never."""
 
     user: str
     grants: frozenset[tuple[str, str]]
+    expires_at_ms: int = 0
 
     @property
     def is_admin(self) -> bool:
@@ -84,10 +85,10 @@ class Actor:
         return tuple(sorted(found))
 
 
-def actor_of(reader: Reader, user: str) -> Actor:
-    """The user with its active grants."""
+def actor_of(reader: Reader, user: str, expires_at_ms: int = 0) -> Actor:
+    """The user with its active grants, for as long as its token lasts."""
     rows = reader.select(MemberRecord, Where("user", "=", user), Where("state", "=", "active"), limit=GRANTS_MAX)
-    return Actor(user, frozenset((row.role, row.scope) for row in rows))
+    return Actor(user, frozenset((row.role, row.scope) for row in rows), expires_at_ms)
 
 
 def require(allowed: bool, what: str, who: str) -> None:

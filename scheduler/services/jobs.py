@@ -14,17 +14,24 @@ from scheduler.services.job_bodies import job_body
 from scheduler.services.ports import Reader, Store, Where, Writer
 from scheduler.services.submit import Conflict, NotFound
 
+NAMED_MAX = 1_000
+"""How many jobs of one name are looked through for one that the actor may still see."""
+
 
 def find_job(view: Reader, actor: Actor, name: str) -> JobRecord:
-    """The job with this id, or the actor's newest job of this name; raises NotFound alike for absent and hidden."""
+    """The job with this id, or the actor's newest job of this name; raises NotFound alike for absent and hidden.
+
+    Whose job it is gives no right by itself: who left a project sees nothing of it any more.
+    """
     job = view.get(JobRecord, name)
-    if job is not None and (actor.user == job.user or actor.sees_project(job.org, job.project)):
+    if job is not None and actor.sees_project(job.org, job.project):
         return job
     mine = (Where("user", "=", actor.user), Where("name", "=", name))
-    newest = view.select(JobRecord, *mine, order=("-submitted_seq",), limit=1)
-    if not newest:
-        raise NotFound("DURE-3001", f"no job {name} that you may see", "dure queue --all")
-    return newest[0]
+    for limit in (1, NAMED_MAX):  # the newest is nearly always the one
+        for job in view.select(JobRecord, *mine, order=("-submitted_seq",), limit=limit):
+            if actor.sees_project(job.org, job.project):
+                return job
+    raise NotFound("DURE-3001", f"no job {name} that you may see", "dure queue --all")
 
 
 def newest_attempt(view: Reader, job: JobRecord) -> AttemptRecord | None:
@@ -33,8 +40,8 @@ def newest_attempt(view: Reader, job: JobRecord) -> AttemptRecord | None:
 
 
 def _mine(job: JobRecord, actor: Actor, what: str) -> None:
-    allowed = actor.user == job.user or actor.administers(job.org, job.project)
-    require(allowed, f"{what} this job", "its owner or the project's admin")
+    is_owner = actor.user == job.user and actor.works_in(job.org, job.project)
+    require(is_owner or actor.administers(job.org, job.project), f"{what} this job", "its owner or the project's admin")
 
 
 def _changed(tx: Writer, job: JobRecord) -> None:
@@ -72,15 +79,20 @@ def _stop(tx: Writer, attempt: AttemptRecord, now_ms: int) -> AttemptRecord:
 
 
 def hold(store: Store, actor: Actor, name: str, now_ms: int) -> JobBody:
-    """Keep a queued job from starting; raises Conflict when it is not queued."""
+    """Keep a queued job from starting; raises Conflict when it is neither queued nor held.
+
+    An administrator's hold outweighs the owner's: on a job that its owner holds it takes that hold's place.
+    """
     with store.write() as tx:
         job = find_job(tx, actor, name)
         _mine(job, actor, "hold")
-        if job.state is JobState.HELD:
-            return job_body(job, newest_attempt(tx, job), now_ms=now_ms)
-        if job.state is not JobState.QUEUED:
-            raise Conflict("DURE-6002", f"job {job.id} is {job.state}: only a queued job can be held", "dure cancel")
         by = "user" if actor.user == job.user else "admin"
+        if job.state is JobState.HELD:
+            if job.held_by == "admin" or by == "user":
+                return job_body(job, newest_attempt(tx, job), now_ms=now_ms)
+            tx.append(JobReleased(job.id), now_ms)  # in the books one hold ends and the other begins: no new lifecycle
+        elif job.state is not JobState.QUEUED:
+            raise Conflict("DURE-6002", f"job {job.id} is {job.state}: only a queued job can be held", "dure cancel")
         held = replace(job, state=JobState.HELD, held_by=by)
         _changed(tx, held)
         tx.append(JobHeld(job.id, by), now_ms)

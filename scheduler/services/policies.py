@@ -18,7 +18,7 @@ from scheduler.services.effective import ORGS_MAX, newest_policy
 from scheduler.services.job_bodies import instant
 from scheduler.services.periods import ensure_open_period
 from scheduler.services.ports import Reader, Store, Where, Writer
-from scheduler.services.registry import capacity
+from scheduler.services.registry import capacity, hold_still
 from scheduler.services.submit import NotFound
 
 RATE_CARDS_MAX = 10_000
@@ -107,6 +107,9 @@ def apply_policy(store: Store, actor: Actor, request: PolicyRequest, now_ms: int
     digest = sha256_hex(request.text)
     with store.write() as tx:
         current = newest_policy(tx)
+        if current is None or current.sha256 != digest:
+            hold_still(tx)  # what the policy is checked against; who was waited for may have applied the same text
+            current = newest_policy(tx)
         if current is not None and current.sha256 == digest:
             return policy_body(current), False
         known = _known_cards(tx)

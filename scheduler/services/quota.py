@@ -14,9 +14,9 @@ from scheduler.services.ports import Reader
 def quota(
     view: Reader, policies: EffectivePolicies, actor: Actor, org: str, flavor: str, now_ms: int
 ) -> list[QuotaLine]:
-    """Pool and classes for everybody, organisations and below for those who belong to them; "" filters nothing."""
+    """Pool and classes for whoever has a role, organisations and below for who belongs to them; "" filters nothing."""
     policy = policies.current(view, now_ms)
-    if policy is None:
+    if policy is None or not actor.grants:
         return []
     found = standings(picture(view, policy, now_ms))
     return [

@@ -1,18 +1,22 @@
 """The registry: organisations, projects and members; every change is a numbered fact.
 
+What a change is checked against holds until it is committed: each begins by taking its number, whose counter lets one
+transaction in after the other. A refusal or a repeat is rolled back and gives the number back.
+
 An organisation whose guarantee does not fit into its class any more is refused (decision 0007).
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 from scheduler.core.accounting.registration import is_valid, normalise
 from scheduler.core.codec import canonical
 from scheduler.core.errors import Retry
 from scheduler.core.facts import RegistryChanged
-from scheduler.core.records import MemberRecord, NodeRecord, OrgRecord, ProjectRecord
+from scheduler.core.records import CounterRecord, MemberRecord, NodeRecord, OrgRecord, ProjectRecord
 from scheduler.policy.capacity import joins
 from scheduler.schema.bodies import MemberBody, MemberRequest, OrgBody, OrgRequest, ProjectBody, ProjectRequest
 from scheduler.services.actors import SCOPES_BY_ROLE, Actor, require
@@ -33,9 +37,20 @@ def capacity(view: Reader) -> dict[str, int]:
     return found
 
 
-def _changed(tx: Writer, what: str, record: OrgRecord | ProjectRecord | MemberRecord, now_ms: int) -> None:
-    sequence = tx.next_number(REGISTRY_COUNTER)
-    tx.append(RegistryChanged(sequence, what, canonical(record)), now_ms)
+class _Repeated(Exception):
+    """The registry has this already; leaves the transaction by rolling it back."""
+
+
+def hold_still(tx: Writer) -> None:
+    """Let nobody else change the registry until this transaction ends, without taking a number; raises Retry."""
+    tx.add_new(CounterRecord(name=REGISTRY_COUNTER, value=0))
+    counter = tx.get(CounterRecord, REGISTRY_COUNTER)
+    if counter is None or not tx.change(counter, version=counter.version):
+        raise Retry("DURE-6001", "the registry changed at the same moment", "try again")
+
+
+def _note(tx: Writer, number: int, what: str, record: OrgRecord | ProjectRecord | MemberRecord, now_ms: int) -> None:
+    tx.append(RegistryChanged(number, what, canonical(record)), now_ms)
 
 
 def create_org(
@@ -43,27 +58,29 @@ def create_org(
 ) -> tuple[OrgBody, bool]:
     """Register a verified organisation; the same request again changes nothing. Returns it and whether it is new."""
     require(actor.is_admin, "register organisations", ADMIN)
-    number = request.registration_number
-    if number and not is_valid(number):
-        raise Invalid("DURE-1301", f"{number} is not a valid business registration number", "check the ten digits")
+    digits = request.registration_number
+    if digits and not is_valid(digits):
+        raise Invalid("DURE-1301", f"{digits} is not a valid business registration number", "check the ten digits")
     org = OrgRecord(
         name=request.name,
         class_name=request.class_name,
         title=request.title,
-        registration_number=normalise(number) if number else "",
+        registration_number=normalise(digits) if digits else "",
         tax_treatment=request.tax_treatment,
         created_at_ms=now_ms,
     )
-    with store.write() as tx:
+    known = None
+    with suppress(_Repeated), store.write() as tx:
+        number = tx.next_number(REGISTRY_COUNTER)
         known = tx.get(OrgRecord, request.name)
         if known is not None:
             if replace(known, created_at_ms=now_ms, version=1, state="verified") == org:
-                return org_body(known), False
+                raise _Repeated
             raise Conflict("DURE-6020", f"organisation {request.name} exists with other data", "choose another name")
         _check_class(tx, policies, org)
         tx.add(org)
-        _changed(tx, "org", org, now_ms)
-    return org_body(org), True
+        _note(tx, number, "org", org, now_ms)
+    return org_body(known or org), known is None
 
 
 def _check_class(tx: Writer, policies: EffectivePolicies, org: OrgRecord) -> None:
@@ -85,15 +102,17 @@ def create_project(store: Store, actor: Actor, request: ProjectRequest, now_ms: 
     """Create a project of an organisation; a repeat changes nothing. Returns it and whether it is new."""
     require(actor.administers(request.org), f"create projects of {request.org}", "the organisation's admin")
     project = ProjectRecord(org=request.org, name=request.name, title=request.title, created_at_ms=now_ms)
-    with store.write() as tx:
+    known = None
+    with suppress(_Repeated), store.write() as tx:
+        number = tx.next_number(REGISTRY_COUNTER)
         if tx.get(OrgRecord, request.org) is None:
             raise NotFound("DURE-3003", f"no organisation {request.org}", "dure org list")
         known = tx.get(ProjectRecord, request.org, request.name)
         if known is not None:
-            return project_body(known), False
+            raise _Repeated
         tx.add(project)
-        _changed(tx, "project", project, now_ms)
-    return project_body(project), True
+        _note(tx, number, "project", project, now_ms)
+    return project_body(known or project), known is None
 
 
 def _may_grant(actor: Actor, request: MemberRequest) -> None:
@@ -115,36 +134,42 @@ def add_member(store: Store, actor: Actor, request: MemberRequest, now_ms: int) 
     member = MemberRecord(
         user=request.user, role=request.role, scope=request.scope, granted_at_ms=now_ms, granted_by=actor.user
     )
-    with store.write() as tx:
+    repeated = None
+    with suppress(_Repeated), store.write() as tx:
+        number = tx.next_number(REGISTRY_COUNTER)
         _check_scope(tx, request.scope)
         known = tx.get(MemberRecord, request.user, request.role, request.scope)
-        if known is not None and known.state == "active":
-            return member_body(known), False
         if known is None:
             tx.add(member)
+        elif known.state == "active":
+            repeated = known
+            raise _Repeated
         elif not tx.change(replace(member, version=known.version), version=known.version):
             raise Retry("DURE-6001", "the member changed at the same moment", "try again")
-        _changed(tx, "member", member, now_ms)
-    return member_body(member), True
+        _note(tx, number, "member", member, now_ms)
+    return member_body(repeated or member), repeated is None
 
 
 def remove_member(store: Store, actor: Actor, request: MemberRequest, now_ms: int) -> MemberBody:
     """Take a role away, at once and for every token; the last administrator cannot be removed."""
     _may_grant(actor, request)
-    with store.write() as tx:
+    removed = None
+    with suppress(_Repeated), store.write() as tx:
+        number = tx.next_number(REGISTRY_COUNTER)
         known = tx.get(MemberRecord, request.user, request.role, request.scope)
         if known is None:
             raise NotFound("DURE-3004", f"{request.user} is not {request.role} in {request.scope}", "dure member list")
+        removed = replace(known, state="removed")
         if known.state == "removed":
-            return member_body(known)
+            raise _Repeated
         if request.role == "admin":
             admins = (Where("role", "=", "admin"), Where("scope", "=", "all"), Where("state", "=", "active"))
             if tx.count(MemberRecord, *admins) <= 1:
                 raise Conflict("DURE-6021", "this is the last administrator", "name another one first")
-        removed = replace(known, state="removed")
         if not tx.change(removed, version=known.version):
             raise Retry("DURE-6001", "the member changed at the same moment", "try again")
-        _changed(tx, "member", removed, now_ms)
+        _note(tx, number, "member", removed, now_ms)
+    assert removed is not None  # else something was raised
     return member_body(removed)
 
 

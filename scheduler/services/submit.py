@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from scheduler.core.codec import canonical, sha256_hex
 from scheduler.core.effective import EffectivePolicy
@@ -36,6 +37,14 @@ class Conflict(Fatal):
 
 class NotFound(Fatal):
     """Nothing of this name that the actor may see: the CLI exits 3."""
+
+
+@runtime_checkable
+class MeasuringStore(Protocol):
+    """A package store that tells a package's length without reading it."""
+
+    def size(self, sha256: str) -> int | None:
+        """Length in bytes, or None when it is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ def submit(
         if known is not None:
             return known, False
         accepted = accept(view, policies.current(view, now_ms), task, actor)
-    if task.package_sha256 and packages.get(task.package_sha256) is None:
+    if task.package_sha256 and package_size(packages, task.package_sha256) is None:
         raise Invalid(
             "DURE-1107", "the work directory's package is not on the server", "submit again: it is sent first"
         )
@@ -153,6 +162,14 @@ def submit(
         return known, False
 
 
+def package_size(packages: PackageStore, sha256: str) -> int | None:
+    """Length in bytes of a stored package, None when it is not there; read only where the store knows no other way."""
+    if isinstance(packages, MeasuringStore):
+        return packages.size(sha256)
+    content = packages.get(sha256)
+    return None if content is None else len(content)
+
+
 def _answered(view: Reader, user: str, key: str, body_sha256: str) -> JobBody | None:
     record = view.get(IdempotencyRecord, user, key)
     if record is None:
@@ -164,6 +181,8 @@ def _answered(view: Reader, user: str, key: str, body_sha256: str) -> JobBody | 
 
 def _queue(tx: Writer, accepted: Accepted, actor: Actor, job_id: str, now_ms: int) -> JobBody:
     task, request, org = accepted.task, accepted.request, accepted.org
+    # The counter lets a project's submissions in one after the other: each counts the jobs of those before it.
+    tx.next_number(f"submissions:{task.project}")
     policy = newest_policy(tx)
     if policy is None or policy.version != accepted.policy.policy_version:
         raise Retry("DURE-6001", "the policy changed at the same moment", "submit again")

@@ -10,13 +10,14 @@ from scheduler.core.errors import Fatal, Retry
 from scheduler.core.records import TokenRecord
 from scheduler.core.units import MS_PER_SECOND
 from scheduler.schema.bodies import GrantBody, TokenBody, TokenRequest, WhoamiBody
+from scheduler.schema.times import parse_rfc3339
 from scheduler.services.actors import Actor, actor_of, require
 from scheduler.services.job_bodies import instant
 from scheduler.services.ports import Reader, Store, Where
-from scheduler.services.submit import NotFound
+from scheduler.services.submit import Invalid, NotFound
 
 PREFIX = "dure"
-TOKENS_MAX = 1_000
+NEWEST_FIRST = ("-created_at_ms", "id")
 
 
 class Unauthenticated(Fatal):
@@ -38,7 +39,7 @@ def authenticate(store: Store, header: str | None, now_ms: int) -> Actor:
             raise refused
         if record.expires_at_ms and record.expires_at_ms <= now_ms:
             raise Unauthenticated("DURE-4002", "the token has expired", "ask for a new one: dure token create")
-        return actor_of(view, record.user)
+        return actor_of(view, record.user, record.expires_at_ms)
 
 
 def whoami(actor: Actor) -> WhoamiBody:
@@ -50,27 +51,50 @@ def whoami(actor: Actor) -> WhoamiBody:
 def create_token(
     store: Store, actor: Actor, request: TokenRequest, token_id: str, secret: str, now_ms: int
 ) -> TokenBody:
-    """A token for oneself, or by an admin for somebody else; the only answer that carries the secret."""
+    """A token for oneself, or by an admin for somebody else; the only answer that carries the secret.
+
+    It ends no later than the token that it is asked for with: a short-lived one that got out stays short-lived.
+    """
     user = request.user or actor.user
     require(user == actor.user or actor.is_admin, f"make a token for {user}", "an administrator of the pool")
+    asked_ms = now_ms + request.expires_seconds * MS_PER_SECOND if request.expires_seconds else 0
     record = TokenRecord(
         id=token_id,
         sha256=sha256_hex(secret),
         user=user,
         note=request.note,
         created_at_ms=now_ms,
-        expires_at_ms=now_ms + request.expires_seconds * MS_PER_SECOND if request.expires_seconds else 0,
+        expires_at_ms=min((end_ms for end_ms in (asked_ms, actor.expires_at_ms) if end_ms), default=0),
     )
     with store.write() as tx:
         tx.add(record)
     return token_body(record).model_copy(update={"secret": f"{PREFIX}_{token_id}_{secret}"})
 
 
-def list_tokens(view: Reader, actor: Actor) -> list[TokenBody]:
-    """The actor's tokens; an admin sees everybody's."""
+def list_tokens(view: Reader, actor: Actor, limit: int, after: str = "") -> list[TokenBody]:
+    """The actor's tokens, newest first; an admin sees everybody's. ``after`` is a ``token_place``; raises Invalid."""
     where = () if actor.is_admin else (Where("user", "=", actor.user),)
-    rows = view.select(TokenRecord, *where, order=("-created_at_ms",), limit=TOKENS_MAX)
+    if not after:
+        return [token_body(row) for row in view.select(TokenRecord, *where, order=NEWEST_FIRST, limit=limit)]
+    at_ms, token_id = _read_place(after)
+    same = (Where("created_at_ms", "=", at_ms), Where("id", ">", token_id))
+    rows = view.select(TokenRecord, *where, *same, order=("id",), limit=limit)
+    older = Where("created_at_ms", "<", at_ms)
+    rows += view.select(TokenRecord, *where, older, order=NEWEST_FIRST, limit=limit - len(rows))
     return [token_body(row) for row in rows]
+
+
+def token_place(token: TokenBody) -> str:
+    """Where a token stands in lists."""
+    return f"{token.created_at} {token.id}"
+
+
+def _read_place(place: str) -> tuple[int, str]:
+    created_at, _, token_id = place.partition(" ")
+    try:
+        return parse_rfc3339(created_at), token_id
+    except ValueError as error:
+        raise Invalid("DURE-1044", "the cursor is not one of this list", "begin again without a cursor") from error
 
 
 def revoke_token(store: Store, actor: Actor, token_id: str, now_ms: int) -> TokenBody:

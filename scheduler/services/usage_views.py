@@ -105,23 +105,19 @@ def usage(view: Reader, actor: Actor, scope: UsageScope, now_ms: int) -> list[Us
     return [_line(key, found) for key, found in sorted(sums.items())]
 
 
-def _own(actor: Actor, scope: UsageScope) -> list[tuple[Where, ...]]:
-    """Conditions that together find all the actor may see; who sees a part of the pool does not read through it all."""
+def _own(actor: Actor, scope: UsageScope) -> tuple[Where, ...]:
+    """Conditions that find all the actor may see; who sees a part of the pool does not read through it all."""
     if actor.reads_all or scope.org:
-        return [scope.where()]
-    return [(*scope.where(), Where("org", "in", actor.orgs)), (*scope.where(), Where("user", "=", actor.user))]
+        return scope.where()
+    return (*scope.where(), Where("org", "in", actor.orgs))
 
 
 def _seen(view: Reader, kind: type[R], actor: Actor, scope: UsageScope, *where: Where, limit: int) -> list[R]:
     """Every row of the scope that the actor may see; raises Invalid when that means to read more than ``limit``."""
     fix = "narrow it: --since WHEN, --org ORG or --project PROJECT"
     refusal = Invalid("DURE-1046", f"this asks for more than {limit:,} pieces of usage at once", fix)
-    found: dict[tuple[object, ...], R] = {}
-    for own in _own(actor, scope):
-        for row in everything(view, kind, *own, *where, limit=limit, refusal=refusal):
-            if actor.user == row.user or actor.sees_project(row.org, row.project):
-                found[tuple(getattr(row, name) for name in kind.KEY)] = row
-    return list(found.values())
+    rows = everything(view, kind, *_own(actor, scope), *where, limit=limit, refusal=refusal)
+    return [row for row in rows if actor.sees_project(row.org, row.project)]
 
 
 def _add_money(view: Reader, sums: dict[UsageKey, _Sum], owners: dict[int, UsageKey]) -> None:
@@ -153,12 +149,11 @@ def _posted_until(
     recent = Where("start_ms", ">=", now_ms - RECENT_MS)
     older_ms = now_ms - RECENT_MS
     ends: dict[tuple[str, int], int] = {}
-    for own in _own(actor, scope):
-        rows = view.select(SliceRecord, *own, recent, order=("-end_ms",), limit=SLICES_MAX)
-        if len(rows) == SLICES_MAX:
-            older_ms = now_ms  # there are more, perhaps of attempts that these rows do not name
-        for row in rows:
-            ends.setdefault((row.job, row.attempt), row.end_ms)
+    rows = view.select(SliceRecord, *_own(actor, scope), recent, order=("-end_ms",), limit=SLICES_MAX)
+    if len(rows) == SLICES_MAX:
+        older_ms = now_ms  # there are more, perhaps of attempts that these rows do not name
+    for row in rows:
+        ends.setdefault((row.job, row.attempt), row.end_ms)
     for attempt in attempts:
         name = (attempt.job, attempt.number)
         if name not in ends and attempt.admitted_at_ms < older_ms:

@@ -115,7 +115,7 @@ def test_odd_texts_are_kept_or_refused_and_never_break_a_database(database: str,
         assert len(client.get("/jobs").json()["items"]) == len(TEXTS) - 2
     # NUL and the lone surrogate are refused everywhere, all other texts are kept.
     assert answers == {201: 5 * (len(TEXTS) - 2), 422: 5 * 2}
-    assert plane.app.state.packages_in_memory == 0
+    assert not plane.app.state.uploads
 
 
 def test_a_large_body_is_refused_over_a_real_connection(serve: Serve, tmp_path: Path) -> None:

@@ -93,6 +93,37 @@ def test_the_unexpected_tells_an_incident_and_is_logged_once(
     assert record.exc_info[1] is error
 
 
+# What ails the server -> status, and whether the caller reads the error's own text.
+TROUBLE: dict[str, tuple[Exception, int, bool]] = {
+    "database out of reach": (Retry("DURE-8020", SECRET, SECRET), 503, False),
+    "database unusable": (Fatal("DURE-8021", SECRET, SECRET), 500, False),
+    "disk full": (Retry("DURE-8033", SECRET, SECRET), 503, False),
+    "package damaged": (Fatal("DURE-8031", "the stored package abc is damaged", "submit again"), 500, True),
+    "busy": (Retry("DURE-8011", "many packages are being sent just now", "try again"), 503, True),
+}
+
+
+@pytest.mark.parametrize("case", TROUBLE.values(), ids=TROUBLE.keys())
+def test_what_ails_the_server_is_told_to_the_log_only(
+    make_place: Made, case: tuple[Exception, int, bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    error, status, own_text = case
+    assert isinstance(error, Retry | Fatal)
+    place = failing(make_place, error)
+    with caplog.at_level(logging.DEBUG):
+        answer = place.client("admin").get("/api/v1/whoami")
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["title"]) == (status, error.code, CODES[error.code].title)
+    assert answer.headers.get("retry-after") == ("1" if status == 503 else None)
+    assert SECRET not in answer.text
+    if own_text:
+        assert body["detail"] == error.message
+        return
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert SECRET in record.getMessage()
+    assert body["detail"] == f"{CODES[error.code].title}, incident {record.__dict__['incident']}"
+
+
 def test_an_answer_of_the_wrong_shape_is_unexpected_too(make_place: Made) -> None:
     answer = make_place(unready=lambda: 1 / 0).client().get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (500, "DURE-9001")

@@ -82,6 +82,25 @@ def test_lists_of_the_registry_come_in_pages(place: Place) -> None:
         assert [item[name] for item in found] == sorted(item[name] for item in found)
 
 
+def test_tokens_come_in_pages(place: Place) -> None:
+    admin = place.client("admin")
+    for _ in range(4):
+        place.now_ms += 1
+        assert admin.post("/api/v1/tokens", json={}).status_code == 201
+    whole = admin.get("/api/v1/tokens").json()
+    found, cursor = [], ""
+    for _ in range(40):
+        answer = admin.get("/api/v1/tokens", params={"limit": 3, "cursor": cursor}).json()
+        found += answer["items"]
+        cursor = answer["next"]
+        if not cursor:
+            break
+    assert found == whole["items"]
+    assert len(found) == 4 + len(place.tokens)
+    answer = admin.get("/api/v1/tokens", params={"cursor": to_cursor("alpha")})
+    assert (answer.status_code, answer.json()["code"]) == (422, "DURE-1044")
+
+
 @pytest.mark.parametrize("place_text", ["", "1", "a-b", "project:a/b kim member", "é"])
 def test_cursors_return(place_text: str) -> None:
     assert from_cursor(to_cursor(place_text)) == place_text
@@ -206,6 +225,23 @@ def test_usage_shows_what_is_not_posted_yet(place: Place) -> None:
     assert place.client("stranger").get("/api/v1/usage").json()["items"] == []
     early = {"since": "2020-01-01T00:00:00Z", "until": "2020-02-01T00:00:00+09:00"}
     assert place.client("member").get("/api/v1/usage", params=early).json()["items"] == []
+
+
+def test_a_node_without_a_name_is_refused_at_its_place(place: Place) -> None:
+    named = {
+        "id": "n/1",
+        "kind": "node",
+        "at_ms": NOW_MS,
+        "node": "n",
+        "flavor": "h100-80g",
+        "gpus": 1,
+        "registered": 1,
+    }
+    batch = {"at_ms": NOW_MS, "observed_through_ms": 0, "observations": [named, {**named, "id": "n/2", "node": ""}]}
+    answer = place.client("operator").post("/api/v1/operator/local/report", json=batch)
+    assert (answer.status_code, answer.json()["code"]) == (422, "DURE-1040")
+    assert answer.json()["findings"][0]["where"] == "body.observations.1"
+    assert place.client("admin").get("/api/v1/gpus").json()["items"] == []
 
 
 def test_an_operator_speaks_for_its_cluster_only(place: Place) -> None:

@@ -132,6 +132,25 @@ def test_the_route_exists_and_takes_what_is_sent(name: str) -> None:
     assert bool(request.content) == ("requestBody" in operation)
 
 
+def test_tokens_are_those_of_all_pages() -> None:
+    pages = {None: (["a", "b"], "1"), "1": (["c"], "2"), "2": ([], "3"), "3": (["d"], "")}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        ids, following = pages[request.url.params.get("cursor")]
+        items = [{"id": name, "user": "u", "created_at": ""} for name in ids]
+        return httpx.Response(200, json={"kind": "TokenList", "items": items, "next": following})
+
+    with Client("http://h", "t", http=httpx.MockTransport(answer)) as api:
+        page = api.tokens()
+    assert ([item.id for item in page.items], page.next) == (["a", "b", "c", "d"], "")
+
+
+def test_tokens_without_end_are_not_waited_for() -> None:
+    endless = httpx.MockTransport(lambda _: httpx.Response(200, json={"items": [], "next": "again"}))
+    with Client("http://h", "t", http=endless) as api, pytest.raises(DureError, match="1000 pages"):
+        api.tokens()
+
+
 def test_every_route_has_a_method() -> None:
     reached = {operation_of(sent(call)) for call in CALLS.values()}
     reached.add(("GET", "/api/v1/policy"))

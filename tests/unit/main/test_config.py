@@ -25,12 +25,20 @@ def test_arguments_win_over_variables_and_those_over_defaults() -> None:
     assert read_settings({}, {"DURE_PORT": " "}).port == Settings().port
 
 
+def test_what_kubernetes_sets_for_a_service_named_dure_is_no_setting() -> None:
+    linked = {"DURE_PORT": "tcp://10.0.0.1:80", "DURE_SERVICE_HOST": "10.0.0.1", "DURE_SERVICE_PORT": "80"}
+    assert read_settings({}, linked) == Settings()
+    assert read_settings({"port": 9}, linked).port == 9
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
         ({"port": 65_536}, {}, r"--port is '65536'"),
         ({"port": "-1"}, {}, r"--port is '-1'"),
         ({}, {"DURE_PORT": "http"}, r"DURE_PORT is 'http'"),
+        ({}, {"DURE_PORT": "http://10.0.0.1:80"}, r"DURE_PORT is 'http://10.0.0.1:80'"),
+        ({"port": "tcp://10.0.0.1:80"}, {}, r"--port is 'tcp://10.0.0.1:80'"),
         ({}, {"DURE_PORT": "٣"}, r"DURE_PORT is '٣'"),
         ({}, {"DURE_LEASE_MS": "1"}, r"DURE_LEASE_MS is '1'"),
         ({"lease_ms": 999}, {}, r"--lease-ms is '999'"),

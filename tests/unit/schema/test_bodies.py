@@ -50,6 +50,14 @@ def test_a_task_that_no_file_could_hold_is_refused(wrong: dict[str, Any]) -> Non
         TaskBody(**{**TASK, **wrong})
 
 
+def test_an_observation_of_a_node_names_it() -> None:
+    seen: dict[str, Any] = {"id": "n/1", "at_ms": 1, "flavor": "h100-80g", "gpus": 1}
+    assert bodies.ObservationBody(**seen, kind="node", node="n").node == "n"
+    assert bodies.ObservationBody(**seen, kind="gone").node == ""
+    with pytest.raises(ValidationError, match="needs the node's name"):
+        bodies.ObservationBody(**seen, kind="node")
+
+
 def test_every_body_is_exported_once() -> None:
     assert len(bodies.__all__) == len(set(bodies.__all__))
     models = {name for name in bodies.__all__ if isinstance(getattr(bodies, name), type)}

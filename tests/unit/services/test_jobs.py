@@ -9,7 +9,8 @@ import pytest
 
 from scheduler.core.errors import Fatal
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
-from scheduler.services import jobs
+from scheduler.schema.bodies import MemberRequest
+from scheduler.services import jobs, registry
 from scheduler.services.actors import Forbidden
 from scheduler.services.submit import Conflict, NotFound
 from tests.support.control_plane import ControlPlane
@@ -175,6 +176,37 @@ def test_what_an_admin_holds_only_an_admin_releases(plane: ControlPlane) -> None
     assert plane.job(job).held_by == ""
 
 
+# Who holds a job that its owner holds already -> who may release it after that.
+OVER: dict[str, tuple[str, list[str]]] = {
+    "member": ("user", ["member", "project-admin", "admin"]),
+    "project-admin": ("admin", ["project-admin", "admin"]),
+    "admin": ("admin", ["project-admin", "admin"]),
+}
+
+
+@pytest.mark.parametrize("holder", OVER)
+def test_an_admins_hold_outweighs_the_owners(plane: ControlPlane, holder: str) -> None:
+    by, releasers = OVER[holder]
+    for user in ("member", "project-admin", "admin"):
+        job = held(plane)
+        plane.cycle()
+        before = len(plane.facts())
+        body = jobs.hold(plane.store, plane.actor(holder), job, plane.now_ms)
+        assert (body.state, body.reason) == ("Held", "HeldByAdmin" if by == "admin" else "HeldByUser")
+        assert plane.job(job).held_by == by
+        assert plane.facts(before) == (["JobReleased", "JobHeld"] if by == "admin" else [])
+        for again in (holder, "member"):
+            assert jobs.hold(plane.store, plane.actor(again), job, plane.now_ms) == body, "a repeat changes nothing"
+        assert plane.cycle().admitted == ()
+        if user in releasers:
+            assert jobs.release(plane.store, plane.actor(user), job, plane.now_ms).state == "Queued"
+            assert job in plane.cycle().admitted
+            continue
+        with pytest.raises(Forbidden):
+            jobs.release(plane.store, plane.actor(user), job, plane.now_ms)
+        assert plane.job(job).state is JobState.HELD
+
+
 MAY: dict[str, type[Fatal] | None] = {
     "member": None,
     "colleague": Forbidden,
@@ -201,10 +233,45 @@ def test_who_may(plane: ControlPlane, service: Any, user: str) -> None:
         service(plane.store, plane.actor(user), job, plane.now_ms)
 
 
-def test_an_owner_who_left_the_project_still_has_the_job(plane: ControlPlane) -> None:
+def leave(plane: ControlPlane, user: str, role: str, scope: str) -> None:
+    """Take a role away."""
+    request = MemberRequest.model_validate({"user": user, "role": role, "scope": scope})
+    registry.remove_member(plane.store, plane.actor(), request, plane.now_ms)
+
+
+@pytest.mark.parametrize("service", [jobs.cancel, jobs.hold, jobs.release], ids=["cancel", "hold", "release"])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_an_owner_who_left_the_project_neither_sees_nor_steers_the_job(
+    plane: ControlPlane, service: Any, by_name: bool
+) -> None:
+    job = plane.submit(name="mine", hold=True).id
+    leave(plane, "member", "member", "project:acme/nlp")
+    before = plane.job(job)
+    for _ in range(2):  # neither without any role nor with one elsewhere
+        with pytest.raises(NotFound):
+            service(plane.store, plane.actor("member"), "mine" if by_name else job, plane.now_ms)
+        plane.add_member("member", "member", "project:uni/vision")
+    assert plane.job(job) == before
+
+
+def test_an_owner_who_only_reads_by_now_does_not_steer(plane: ControlPlane) -> None:
     job = queued(plane)
+    leave(plane, "member", "member", "project:acme/nlp")
+    plane.add_member("member", "auditor", "org:acme")
     with plane.store.read() as view:
         assert jobs.find_job(view, plane.actor("member"), job).id == job
+    for service in (jobs.cancel, jobs.hold, jobs.release):
+        with pytest.raises(Forbidden):
+            service(plane.store, plane.actor("member"), job, plane.now_ms)
+
+
+def test_a_name_means_the_newest_job_that_one_may_still_see(plane: ControlPlane) -> None:
+    plane.add_member("stranger", "member", "project:acme/nlp")
+    seen = plane.submit("stranger", project="uni/vision", name="train").id
+    plane.submit("stranger", name="train")
+    leave(plane, "stranger", "member", "project:acme/nlp")
+    with plane.store.read() as view:
+        assert jobs.find_job(view, plane.actor("stranger"), "train").id == seen
 
 
 def test_a_job_by_its_name_is_the_newest_of_that_name(plane: ControlPlane) -> None:

@@ -27,6 +27,7 @@ def test_it_ends_where_its_cluster_had_vouched_for_it(plane: ControlPlane, vouch
     started_ms = plane.now_ms
     starts = [plane.seen("rank-started", job, rank=rank) for rank in (0, 1)]
     plane.report(plane.seen("starting", job), *starts, through_ms=started_ms - 5_000)
+    plane.pass_ms(max(0, vouched_ms))
     plane.report(through_ms=started_ms + vouched_ms)
     plane.pass_ms(300_000)
     plane.report(plane.seen("gone", job, evidence="lost"))

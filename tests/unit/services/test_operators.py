@@ -8,7 +8,7 @@ import json
 import pytest
 
 from scheduler.core.errors import Fatal
-from scheduler.schema.bodies import PullRequest
+from scheduler.schema.bodies import PackageAck, PullRequest
 from scheduler.services import assignments, logs, packages
 from scheduler.services.actors import SCOPES_BY_ROLE, Actor, Forbidden
 from scheduler.services.submit import NotFound, Refused
@@ -151,13 +151,22 @@ def test_what_is_not_appended(plane: ControlPlane) -> None:
 # Packages.
 
 
+def kept(plane: ControlPlane, digest: str, *parts: bytes) -> PackageAck:
+    """Send a package in parts."""
+    upload = packages.receive_package(plane.packages, digest)
+    for part in parts:
+        upload.write(part)
+    return packages.keep_package(upload, digest, sum(map(len, parts)))
+
+
 def test_packages(plane: ControlPlane) -> None:
     content = b"a work directory"
     digest = hashlib.sha256(content).hexdigest()
     member, operator = plane.actor("member"), plane.actor("operator")
-    first = packages.keep_package(plane.packages, member, digest, content)
+    packages.check_sender(member)
+    first = kept(plane, digest, content[:5], content[5:])
     assert (first.size, first.new) == (len(content), True)
-    assert not packages.keep_package(plane.packages, member, digest, content).new
+    assert not kept(plane, digest, content).new
     assert packages.find_package(plane.packages, member, digest) == len(content)
     assert packages.fetch_package(plane.packages, operator, digest) == content
     with pytest.raises(Forbidden):
@@ -165,12 +174,12 @@ def test_packages(plane: ControlPlane) -> None:
     with pytest.raises(NotFound):
         packages.find_package(plane.packages, member, "0" * 64)
     with pytest.raises(Fatal):
-        packages.keep_package(plane.packages, member, "0" * 64, content)
+        kept(plane, "0" * 64, content)
     for service in (packages.find_package, packages.fetch_package):
         with pytest.raises(Forbidden):
             service(plane.packages, plane.actor("nobody"), digest)
     with pytest.raises(Forbidden):
-        packages.keep_package(plane.packages, plane.actor("nobody"), digest, content)
+        packages.check_sender(plane.actor("nobody"))
 
 
 # What a role may do; the default is nothing.

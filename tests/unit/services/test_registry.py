@@ -272,7 +272,7 @@ def test_a_token_speaks_for_its_user(plane: ControlPlane) -> None:
     assert actor == plane.actor("member")
     assert plane.rows(TokenRecord)[0].sha256 != "s3cret"
     with plane.store.read() as view:
-        assert [item.secret for item in tokens.list_tokens(view, actor)] == [""]
+        assert [item.secret for item in tokens.list_tokens(view, actor, 10)] == [""]
 
 
 HEADERS = {
@@ -333,8 +333,8 @@ def test_tokens_of_others(plane: ControlPlane) -> None:
         with pytest.raises(NotFound):
             tokens.revoke_token(plane.store, plane.actor(user), "t1", plane.now_ms)
     with plane.store.read() as view:
-        assert tokens.list_tokens(view, plane.actor("member")) == []
-        assert len(tokens.list_tokens(view, plane.actor("admin"))) == 1
+        assert tokens.list_tokens(view, plane.actor("member"), 10) == []
+        assert len(tokens.list_tokens(view, plane.actor("admin"), 10)) == 1
 
 
 def test_every_role_has_its_line() -> None:

@@ -121,9 +121,3 @@ def test_a_tenant_is_not_refused_for_what_others_use(plane: ControlPlane, monkey
     run(plane, "member", "member", "member", "stranger")
     monkeypatch.setattr(usage_views, "SLICES_MAX", 2)
     assert [line.org for line in used(plane, "stranger")] == ["uni"]
-
-
-def test_who_has_left_still_sees_what_they_used(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(plane, "colleague")
-    monkeypatch.setattr(type(plane.actor()), "orgs", ())
-    assert [line.user for line in used(plane, "colleague")] == ["colleague"]

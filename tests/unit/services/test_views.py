@@ -6,8 +6,8 @@ import pytest
 
 from scheduler.core.lifecycle import JobState
 from scheduler.core.records import JobRecord
-from scheduler.schema.bodies import JobBody, Listing, UsageLine
-from scheduler.services import job_views, jobs, usage_views
+from scheduler.schema.bodies import JobBody, Listing, MemberRequest, UsageLine
+from scheduler.services import job_views, jobs, registry, usage_views
 from scheduler.services.job_views import JobFilter, list_jobs
 from scheduler.services.quota import quota
 from scheduler.services.submit import NotFound
@@ -214,7 +214,8 @@ QUOTA_SEEN = {
     "admin": {"pool", "sme", "university", "acme", "nlp", "uni", "vision"},
     "member": {"pool", "sme", "university", "acme", "nlp"},
     "stranger": {"pool", "sme", "university", "uni", "vision"},
-    "nobody": {"pool", "sme", "university"},
+    "operator": {"pool", "sme", "university"},
+    "nobody": set(),
 }
 
 
@@ -226,6 +227,8 @@ def test_quota(plane: ControlPlane, user: str) -> None:
         lines = quota(view, plane.policies, plane.actor(user), "", "h100-80g", plane.now_ms)
     by_name = {line.name: line for line in lines if line.level != "user"}
     assert set(by_name) == QUOTA_SEEN[user]
+    if not by_name:
+        return
     sme, pool = by_name["sme"], by_name["pool"]
     assert (sme.guarantee, sme.held_guaranteed, sme.held_borrow) == (4_000, 2_000, 0)
     assert (pool.held_guaranteed, pool.held_borrow, pool.held_scavenge) == (2_000, 1_000, 0)
@@ -260,6 +263,20 @@ def test_usage_posted_and_not_yet(plane: ControlPlane) -> None:
     # 2 GPU-minutes at 1 won a second, of which the tenant pays 0.1
     assert (done.posted_microwon, done.unposted_milli_gpu_ms) == (12_000_000, 0)
     assert (runs.held_milli_gpu_ms, runs.unposted_milli_gpu_ms, runs.posted_microwon) == (0, 1_000 * MINUTE, 0)
+
+
+@pytest.mark.parametrize("posted", [False, True])
+def test_who_left_a_project_reads_no_usage_of_it(plane: ControlPlane, posted: bool) -> None:
+    job = plane.started()
+    plane.pass_ms(MINUTE)
+    if posted:
+        plane.ended(job)
+        plane.settle()
+    whole = UsageScope(0, plane.now_ms + 1)
+    assert len(used(plane, "member", whole)) == 1
+    request = MemberRequest(user="member", role="member", scope="project:acme/nlp")
+    registry.remove_member(plane.store, plane.actor(), request, plane.now_ms)
+    assert used(plane, "member", whole) == []
 
 
 def test_usage_by_scope_and_actor(plane: ControlPlane) -> None:
