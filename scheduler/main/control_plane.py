@@ -18,6 +18,7 @@ from scheduler.api.deps import Deps, Limits
 from scheduler.config import Settings
 from scheduler.core.accounting.invoice_model import Party
 from scheduler.core.errors import Fatal
+from scheduler.main.code import deciding_code
 from scheduler.main.drivers import Driver, WakingStore, WallClock
 from scheduler.main.packages import ReceivingPackages
 from scheduler.main.probe import DatabaseProbe
@@ -110,7 +111,8 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         make_folder(folder)
     store = open_store(database_url(settings), migrate=True)
     policies, clock, times, version = EffectivePolicies(), WallClock(), CycleTimes(), own_version()
-    allocator = _allocator(settings, store, holder, version, clock, times)
+    code = f"{version}+{deciding_code()}"
+    allocator = _allocator(settings, store, holder, code, clock, times)
     settler = _settler(settings, store, holder, clock, times)
     registry = make_registry(Exporter(store, why.reasons, version, times))
     drivers, database = (allocator, settler), DatabaseProbe(store)
@@ -138,13 +140,13 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
 
 
 def _allocator(
-    settings: Settings, store: SqlStore | MemoryStore, holder: str, version: str, clock: WallClock, times: CycleTimes
+    settings: Settings, store: SqlStore | MemoryStore, holder: str, code: str, clock: WallClock, times: CycleTimes
 ) -> Driver:
     allocator = Allocator(
         store,
         EffectivePolicies(),
         holder,
-        version,
+        code,
         elapsed_us=lambda: time.perf_counter_ns() // 1_000,
         lease_ms=settings.lease_ms,
     )
