@@ -333,7 +333,7 @@ MUTANTS = {
         no_change, "GPUs of n. are in use|begins on .* while", Parts(GoneTooEarly, findings_max=99)
     ),
     "watermark lies": Mutant(no_change, "ledger has|slice of|DURE-", Parts(WatermarkLies, findings_max=1)),
-    "observations under new names": Mutant(no_change, "DURE-6012|rest", Parts(TwoNames, findings_max=1)),
+    "observations under new names": Mutant(no_change, "DURE-6012|rest", Parts(TwoNames, findings_max=99)),
     "what failed is not done again": Mutant(
         no_change, "could start", Parts(allocator=Hasty, rates=Rates().scaled(0), patience_ms=60_000, findings_max=1)
     ),
