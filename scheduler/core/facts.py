@@ -127,6 +127,19 @@ class RegistryChanged:
     record_json: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class InvoiceIssued:
+    """services.invoices: an invoice was issued with this hash of its text.
+
+    Facts are chained, and every cycle's record holds the chain: an invoice cannot be replaced with its hash alone.
+    """
+
+    number: str
+    org: str
+    period: str
+    sha256: str
+
+
 FactBody = (
     JobSubmitted
     | JobHeld
@@ -140,6 +153,7 @@ FactBody = (
     | NodeSeen
     | PolicyApplied
     | RegistryChanged
+    | InvoiceIssued
 )
 
 FACT_KINDS: dict[str, type[FactBody]] = {kind.__name__: kind for kind in FactBody.__args__}

@@ -107,3 +107,5 @@ class InvoiceRecord:
     issued_at_ms: int
     invoice_json: str
     sha256: str
+    issued_seq: int
+    """Sequence of its InvoiceIssued fact."""

@@ -24,6 +24,7 @@ from scheduler.core.facts import (
     AttemptStarting,
     AttemptStopping,
     Fact,
+    InvoiceIssued,
     JobEnded,
     JobHeld,
     JobReleased,
@@ -167,6 +168,8 @@ class AllocatorState:
                 self.policy_version = version
             case RegistryChanged(sequence):
                 self.registry_seq = sequence
+            case InvoiceIssued():
+                pass  # nothing that a cycle decides on; it is in the chain
 
     def _submit(self, body: JobSubmitted, fact: Fact) -> None:
         known = body.job in self._queued or body.job in self._held or body.job in self._active

@@ -10,10 +10,11 @@ from scheduler.core.accounting import ledger
 from scheduler.core.accounting.invoice import InvoiceInputs, build, closing_transactions
 from scheduler.core.accounting.invoice_model import Invoice, Party
 from scheduler.core.accounting.rendering import invoice_csv, invoice_json, parse_invoice
-from scheduler.core.accounting.verification import StoredTransaction, as_issued
+from scheduler.core.accounting.verification import Check, StoredTransaction, as_issued
 from scheduler.core.accounting.verification import verify as verify_text
 from scheduler.core.codec import sha256_hex
 from scheduler.core.errors import Fatal, Retry
+from scheduler.core.facts import InvoiceIssued
 from scheduler.core.instants import kst_date
 from scheduler.core.records import (
     CounterRecord,
@@ -95,6 +96,8 @@ def _issue(tx: Writer, invoice: Invoice, period: PeriodRecord, now_ms: int) -> N
         for entry in ledger.entry_records(transaction, seq):
             tx.add(entry)
     text = invoice_json(invoice)
+    digest = sha256_hex(text)
+    issued = InvoiceIssued(invoice.number, invoice.buyer.name, period.id, digest)
     tx.add(
         InvoiceRecord(
             number=invoice.number,
@@ -102,7 +105,8 @@ def _issue(tx: Writer, invoice: Invoice, period: PeriodRecord, now_ms: int) -> N
             period=period.id,
             issued_at_ms=now_ms,
             invoice_json=text,
-            sha256=sha256_hex(text),
+            sha256=digest,
+            issued_seq=tx.append(issued, now_ms),
         )
     )
 
@@ -149,6 +153,15 @@ def _summary(record: InvoiceRecord) -> InvoiceSummary:
     )
 
 
+def _issued(view: Reader, record: InvoiceRecord) -> Check:
+    """The fact that the invoice was issued, against its row: who changes the row and its hash changes not the chain."""
+    wanted = InvoiceIssued(record.number, record.org, record.period, record.sha256)
+    found = view.facts(record.issued_seq - 1, limit=1)
+    if found and found[0].seq == record.issued_seq and found[0].body == wanted:
+        return Check("fact", True, f"issued with this hash as fact {record.issued_seq}")
+    return Check("fact", False, f"fact {record.issued_seq} does not say that it was issued with this hash")
+
+
 def verify(view: Reader, policies: EffectivePolicies, actor: Actor, number: str) -> VerifyBody:
     """Recompute an invoice from slices, prices and ledger; every check with what it found."""
     record = _found(view, actor, number)
@@ -174,6 +187,7 @@ def verify(view: Reader, policies: EffectivePolicies, actor: Actor, number: str)
         inputs = as_issued(inputs, parse_invoice(record.invoice_json))
     stored = _stored(view, record, slices)
     checks = verify_text(record.invoice_json, sha256=record.sha256, inputs=inputs, stored=stored)
+    checks.insert(0, _issued(view, record))
     bodies = [CheckBody(name=check.name, ok=check.ok, detail=check.detail) for check in checks]
     return VerifyBody(number=number, ok=all(check.ok for check in checks), checks=bodies)
 

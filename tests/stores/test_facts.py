@@ -17,6 +17,7 @@ from scheduler.core.facts import (
     AttemptStarting,
     AttemptStopping,
     FactBody,
+    InvoiceIssued,
     JobEnded,
     JobHeld,
     JobReleased,
@@ -46,6 +47,7 @@ BODIES: tuple[FactBody, ...] = (
     JobEnded("j", JobState.CANCELLED),
     NodeSeen("seoul", "n1", "h100-80g", 8, schedulable=False),
     PolicyApplied(2),
+    InvoiceIssued("DURE-2026-000001", "hanbit-ai", "manual-0001", "ab" * 32),
 )
 
 

@@ -18,7 +18,7 @@ from scheduler.sim.world.shelves import MemoryPackages
 from scheduler.store.sql import SqlStore
 from tests.stores.actors import actors
 from tests.stores.test_concurrency import THREADS, at_once, repeated, waits_for_lock
-from tests.support.control_plane import POLICY
+from tests.support.control_plane import POLICY, START_MS
 
 ADMIN = Actor("admin", frozenset({("admin", "all")}))
 ROUNDS = 4
@@ -27,7 +27,7 @@ ROUNDS = 4
 
 def found(store: Store) -> None:
     """A policy (class sme guarantees 4 GPUs, 2 to each organisation) and a project of one organisation."""
-    policies.apply_policy(store, ADMIN, PolicyRequest(text=POLICY), 1)
+    policies.apply_policy(store, ADMIN, PolicyRequest(text=POLICY), START_MS)
     registry.create_org(store, EffectivePolicies(), ADMIN, OrgRequest(name="uni", class_name="university"), 1)
     registry.create_project(store, ADMIN, ProjectRequest(org="uni", name="vision"), 1)
 
@@ -121,7 +121,7 @@ def test_a_policy_waits_for_the_organisation_that_is_joining(postgres: SqlStore)
 def test_one_text_applied_many_times_at_once_is_one_version(founded: Store) -> None:
     before = numbered(founded)
     text = POLICY + "# again\n"
-    new = at_once(lambda _: repeated(lambda: policies.apply_policy(founded, ADMIN, PolicyRequest(text=text), 2))[1])
+    new = at_once(lambda _: repeated(lambda: policies.apply_policy(founded, ADMIN, PolicyRequest(text=text), START_MS))[1])
     assert sorted(new) == [False] * (THREADS - 1) + [True]
     with founded.read() as view:
         assert view.count(PolicyRecord) == 2

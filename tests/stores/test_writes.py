@@ -26,7 +26,9 @@ from tests.stores import samples
 
 pytestmark = pytest.mark.store
 KEY = IdempotencyRecord(user="kim", key="k1", body_sha256="s", response_json="{}", created_at_ms=1)
-INVOICE = InvoiceRecord(number="2026-1", org="o", period="2026-01", issued_at_ms=1, invoice_json="{}", sha256="s")
+INVOICE = InvoiceRecord(
+    number="2026-1", org="o", period="2026-01", issued_at_ms=1, invoice_json="{}", sha256="s", issued_seq=1
+)
 
 
 class Stop(Exception):

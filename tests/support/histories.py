@@ -12,6 +12,7 @@ from scheduler.core.facts import (
     AttemptStopping,
     Fact,
     FactBody,
+    InvoiceIssued,
     JobEnded,
     JobHeld,
     JobReleased,
@@ -64,6 +65,7 @@ class History:
         self._held: list[str] = []
         self.put(PolicyApplied(1))
         self.put(RegistryChanged(1))
+        self.put(InvoiceIssued("DURE-2026-000001", "o0", "manual-0001", "ab" * 32))
         for node in self.draw.nodes:
             self.put(NodeSeen(node.cluster, node.name, node.flavor, node.gpus, node.schedulable))
 

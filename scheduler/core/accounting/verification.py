@@ -1,7 +1,9 @@
 """Verifying an issued invoice: recompute it from slices, prices and period, and compare every field and byte.
 
-Each field belongs to one named check, so a change of any one of them is named. The hash alone finds
-every change too, but only while the hash itself was kept elsewhere; the other checks need no trust in it.
+Each field belongs to one named check, so a change of any one of them is named. The parties' names and
+numbers are compared with nothing (an organisation may be renamed after the close): for them the hash
+stands, so whoever calls this compares it with the fact that the invoice was issued. All other checks
+need no trust in the hash.
 """
 
 from __future__ import annotations

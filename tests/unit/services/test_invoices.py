@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from scheduler.core.accounting import books
+from scheduler.core.accounting.rendering import invoice_json, parse_invoice
 from scheduler.core.codec import sha256_hex
 from scheduler.core.errors import Fatal
 from scheduler.core.records import (
@@ -217,6 +218,13 @@ def cheaper_with_its_hash(row: InvoiceRecord) -> InvoiceRecord:
     return replace(row, invoice_json=text, sha256=sha256_hex(text))
 
 
+def another_buyer(row: InvoiceRecord) -> InvoiceRecord:
+    """Somebody else's title in the buyer's place, with the hash that fits."""
+    invoice = parse_invoice(row.invoice_json)
+    text = invoice_json(replace(invoice, buyer=replace(invoice.buyer, title="Somebody Else Inc.")))
+    return replace(row, invoice_json=text, sha256=sha256_hex(text))
+
+
 def less_billed(row: SliceRecord) -> SliceRecord:
     """A millisecond less is charged."""
     return replace(row, billed_milli_gpu_ms=row.billed_milli_gpu_ms - 1_000)
@@ -229,8 +237,9 @@ def receivable(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 FORGERIES: dict[str, tuple[type[Any], Callable[[Any], Any], set[str]]] = {
     "text": (InvoiceRecord, of_acme(cheaper), {"sha256", "bytes", "total payable_won"}),
-    "text and hash": (InvoiceRecord, of_acme(cheaper_with_its_hash), {"bytes", "total payable_won"}),
-    "hash": (InvoiceRecord, of_acme(lambda row: replace(row, sha256="0" * 64)), {"sha256"}),
+    "text and hash": (InvoiceRecord, of_acme(cheaper_with_its_hash), {"fact", "bytes", "total payable_won"}),
+    "another buyer, with the hash that fits": (InvoiceRecord, of_acme(another_buyer), {"fact"}),
+    "hash": (InvoiceRecord, of_acme(lambda row: replace(row, sha256="0" * 64)), {"fact", "sha256"}),
     "no invoice at all": (InvoiceRecord, of_acme(lambda row: replace(row, invoice_json="{}")), {"form", "sha256"}),
     "a slice": (SliceRecord, of_acme(less_billed), {"bytes", "ledger usage"}),
     "a slice's price": (SliceRecord, of_acme(lambda row: replace(row, rate_card="card-9")), {"inputs"}),

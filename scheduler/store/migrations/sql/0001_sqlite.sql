@@ -133,8 +133,10 @@ CREATE TABLE invoice (
   issued_at_ms INTEGER NOT NULL,
   invoice_json TEXT NOT NULL,
   sha256 TEXT NOT NULL,
+  issued_seq INTEGER NOT NULL,
   CONSTRAINT pk_invoice PRIMARY KEY (number),
   CONSTRAINT ck_invoice_issued_at_ms_at_least_0 CHECK ("issued_at_ms" >= 0),
+  CONSTRAINT ck_invoice_issued_seq_at_least_0 CHECK ("issued_seq" >= 0),
   CONSTRAINT ck_invoice_number_not_empty CHECK ("number" <> '')
 ) STRICT;
 CREATE INDEX ix_invoice_period ON invoice (period);
