@@ -98,9 +98,10 @@ def test_one_folder_that_cannot_be_read_stops_nobody_else(rig: Rig, file: str) -
     begun(rig, "aaaa", "bbbb")
     unreadable(rig.data / "attempts" / A.name, file)
     rig.restart()
+    rig.now_ms += 3_000
     for name in (A.name, B.name):
         rig.write(name, LineKind.BEAT)
-    view = rig.look(5)
+    view = rig.look()
     assert view.attempts == {A.name, B.name}
     assert f"{B.name}/rank-started/0" in {item.id for item in view.observations}
     assert [(failure.where, failure.error.code) for failure in view.failures] == [(A.name, "DURE-8008")]
@@ -111,7 +112,7 @@ def test_one_folder_that_cannot_be_read_stops_nobody_else(rig: Rig, file: str) -
     view = rig.look()
     assert view.failures == ()
     assert view.attempts == {B.name}
-    assert view.observed_through_ms == T0 + 1_000  # the other one's last line
+    assert view.observed_through_ms == T0 + 4_000, "the other one's last line"
 
 
 def test_an_end_that_cannot_be_written_is_the_attempts_own_failure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +159,21 @@ def test_a_damaged_first_line_is_a_begin_all_the_same(rig: Rig, later: bytes) ->
     assert (f"{A.name}/rank-ended/0" in told) is bool(later)
     rig.backend.start(A, None)
     assert [name for name, _ in rig.spawned] == [A.name]
+
+
+def test_what_has_a_damaged_line_and_does_not_die_is_not_begun_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.backend.start(A, None)
+    (rig.data / "attempts" / A.name / "record.jsonl").write_bytes(b"damaged\n")
+    rig.die(A.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "KILL_SECONDS_MAX", 0.0)
+        patch.setattr(processes, "kill_round", immortal(A.name))
+        view = rig.look()
+        assert view.attempts == {A.name}
+        assert all(item.kind == "node" for item in view.observations)
+        rig.backend.start(A, None)
+    assert [name for name, _ in rig.spawned] == [A.name]
+    assert gone(rig) == {A.name}
 
 
 UNRUN = {
