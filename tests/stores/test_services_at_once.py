@@ -112,7 +112,7 @@ def test_a_policy_waits_for_the_organisation_that_is_joining(postgres: SqlStore)
         joining.begin()
         joining.do(lambda: joining.tx.next_number(REGISTRY_COUNTER))
         joining.do(lambda: joining.tx.add(OrgRecord(name="second", class_name="sme")))
-        applied = applying.start(lambda: outcome(lambda: policies.apply_policy(postgres, ADMIN, request, 3)))
+        applied = applying.start(lambda: outcome(lambda: policies.apply_policy(postgres, ADMIN, request, START_MS)))
         waits_for_lock(postgres)
         joining.end()
         assert applied.result(30) == "DURE-1220"
@@ -120,8 +120,8 @@ def test_a_policy_waits_for_the_organisation_that_is_joining(postgres: SqlStore)
 
 def test_one_text_applied_many_times_at_once_is_one_version(founded: Store) -> None:
     before = numbered(founded)
-    text = POLICY + "# again\n"
-    new = at_once(lambda _: repeated(lambda: policies.apply_policy(founded, ADMIN, PolicyRequest(text=text), START_MS))[1])
+    again = PolicyRequest(text=POLICY + "# again\n")
+    new = at_once(lambda _: repeated(lambda: policies.apply_policy(founded, ADMIN, again, START_MS))[1])
     assert sorted(new) == [False] * (THREADS - 1) + [True]
     with founded.read() as view:
         assert view.count(PolicyRecord) == 2
