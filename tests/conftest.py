@@ -13,6 +13,11 @@ pytest_plugins = ["tests.support.postgres", "tests.support.prometheus", "tests.s
 
 # Environment that tests may be steered by; every other DURE_ variable of the caller would change what is tested.
 KEPT_ENV = frozenset({"DURE_UPDATE_GOLDEN", "DURE_TEST_SEED"})
+# What else steers a program under test: a home, a cluster, colours, and in a hook of git the repository itself.
+STEERING = (
+    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "RAY_ADDRESS"),
+    *("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"),
+)
 _HOME = pytest.StashKey[str]()
 
 # The same examples in every run, so that a red run is the change's fault; --hypothesis-profile=explore draws new ones.
@@ -28,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_HOME] = home
     for name in [name for name in os.environ if name.startswith("DURE_") and name not in KEPT_ENV]:
         del os.environ[name]
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "RAY_ADDRESS"):
+    for name in [name for name in os.environ if name.startswith("GIT_")] + [*STEERING]:
         os.environ.pop(name, None)
     os.environ |= {"HOME": home, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 

@@ -17,7 +17,8 @@ from operators.local.package import BadPackage, unpack
 from operators.local.records import EndKind
 
 SUPERVISOR_MODULE = "operators.local.supervisor"
-SIGNALS_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
+SIGNALS_RESET = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+"""Whatever the operator ignores (one in the background ignores interrupt and quit), a job does not."""
 LOCK_DESCRIPTOR = 3  # where the supervisor finds its lock; 0 to 2 are its standard files
 
 

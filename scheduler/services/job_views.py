@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, JobState
@@ -15,7 +15,7 @@ from scheduler.services.jobs import find_job, newest_attempt
 from scheduler.services.ports import Reader, Where
 
 EVENTS_MAX = 10_000
-SCAN_MAX = 100_000
+BATCH_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,10 @@ def list_jobs(
         where.append(Where("state", "in", tuple(sorted(set(JobState) - TERMINAL_JOB_STATES))))
     if not actor.reads_all:
         where.append(Where("org", "in", actor.orgs))
-    if cursor:
-        where.append(Where("submitted_seq", "<", cursor))
     found: list[JobBody] = []
     following, last_seq = "", 0
-    for job in view.select(JobRecord, *where, order=("-submitted_seq",), limit=SCAN_MAX):
-        if job.user != actor.user and not actor.sees_project(job.org, job.project):
+    for job in _newest_first(view, where, cursor, limit + 1):
+        if not actor.sees_project(job.org, job.project):
             continue
         if len(found) == limit:
             following = str(last_seq)
@@ -61,6 +59,17 @@ def list_jobs(
         found.append(job_body(job, newest_attempt(view, job), reason, now_ms))
         last_seq = job.submitted_seq
     return Listing[JobBody](kind="JobList", items=found, next=following)
+
+
+def _newest_first(view: Reader, where: Sequence[Where], cursor: int, batch: int) -> Iterator[JobRecord]:
+    """Jobs below the cursor (0: all), read a batch at a time: whoever sees them all needs but the first."""
+    while True:
+        below = (Where("submitted_seq", "<", cursor),) if cursor else ()
+        jobs = view.select(JobRecord, *where, *below, order=("-submitted_seq",), limit=batch)
+        yield from jobs
+        if len(jobs) < batch:
+            return
+        cursor, batch = jobs[-1].submitted_seq, BATCH_MAX
 
 
 def get_job(view: Reader, actor: Actor, name: str, reason_of: Callable[[JobRecord], str], now_ms: int) -> JobBody:

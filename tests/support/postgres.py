@@ -95,7 +95,7 @@ class PostgresServer:
         settings = {"listen_addresses": "127.0.0.1", "fsync": "off", "synchronous_commit": "off"}
         settings |= {"full_page_writes": "off", "max_connections": "60", "timezone": "UTC"}
         command = [str(self._binaries / "postgres"), "-D", str(self._folder / "data")]
-        command += ["-p", str(self.port), "-k", str(self._folder)]
+        command += ["-p", str(self.port), "-k", ""]  # no socket file: a long folder name would be too long for one
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with log.open("wb") as out:
             process = subprocess.Popen(

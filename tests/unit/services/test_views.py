@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scheduler.core.lifecycle import JobState
 from scheduler.core.records import JobRecord
-from scheduler.schema.bodies import JobBody, Listing, MemberRequest, UsageLine
+from scheduler.schema.bodies import JobBody, Listing, MemberRequest, ProjectRequest, UsageLine
 from scheduler.services import job_views, jobs, registry, usage_views
 from scheduler.services.job_views import JobFilter, list_jobs
 from scheduler.services.quota import quota
 from scheduler.services.submit import NotFound
 from scheduler.services.usage_views import UsageScope, largest_gang
 from scheduler.services.why import reasons, why
+from scheduler.store.memory import MemoryReader
 from tests.support.control_plane import ControlPlane
 
 MINUTE = 60_000
@@ -89,6 +92,50 @@ def test_pages(busy: ControlPlane) -> None:
             break
         cursor = int(page.next)
     assert found == names(listed(busy, "admin", JobFilter(ended=True)))
+
+
+def test_no_more_is_read_than_the_page_needs(busy: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    select = MemoryReader.select
+
+    def counted(view: Any, kind: type[Any], *where: Any, order: Any = (), limit: int = 1_000) -> list[Any]:
+        if kind is JobRecord:
+            asked.append(limit)
+        return select(view, kind, *where, order=order, limit=limit)
+
+    monkeypatch.setattr(MemoryReader, "select", counted)
+    for user, limit, wanted in (("admin", 2, ["other-waits", "other-runs"]), ("member", 1, ["waits"])):
+        asked.clear()
+        assert names(listed(busy, user, limit=limit)) == wanted
+        assert asked == [limit + 1]
+
+
+def test_a_page_goes_on_past_jobs_that_are_hidden(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_views, "BATCH_MAX", 2)
+    registry.create_project(plane.store, plane.actor(), ProjectRequest(org="acme", name="vision"), plane.now_ms)
+    seen = [plane.submit(name=f"mine-{number}").id for number in range(3)]
+    for number in range(3):
+        plane.submit("org-admin", project="acme/vision", name=f"hidden-{number}")
+    found: list[str] = []
+    cursor = 0
+    for _ in range(10):
+        page = listed(plane, "member", cursor=cursor, limit=1)
+        found += [job.id for job in page.items]
+        if not page.next:
+            break
+        cursor = int(page.next)
+    assert found == seen[::-1]
+
+
+def test_who_left_a_project_is_listed_none_of_its_jobs(plane: ControlPlane) -> None:
+    plane.add_member("stranger", "member", "project:acme/nlp")
+    registry.create_project(plane.store, plane.actor(), ProjectRequest(org="acme", name="vision"), plane.now_ms)
+    plane.add_member("stranger", "member", "project:acme/vision")
+    plane.submit("stranger", name="left")
+    assert names(listed(plane, "stranger")) == ["left"]
+    request = MemberRequest(user="stranger", role="member", scope="project:acme/nlp")
+    registry.remove_member(plane.store, plane.actor(), request, plane.now_ms)
+    assert names(listed(plane, "stranger")) == []
 
 
 def test_a_list_says_why_jobs_wait_or_where_they_are(busy: ControlPlane) -> None:
