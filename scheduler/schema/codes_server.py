@@ -150,7 +150,8 @@ SERVER_CODES: dict[str, Code] = {
     ),
     "DURE-9042": Code(
         "end not observed",
-        "The end of a rank was not seen; its last heartbeat stands for it, which never charges more than was used.",
+        "An attempt is gone and not lost, and no end of one of its ranks was reported; it is charged until the attempt"
+        " was gone.",
         "dure job events JOB",
     ),
     "DURE-9043": Code(

@@ -124,17 +124,20 @@ def _fits(job: JobFacts, closers: Sequence[Blocker]) -> int:
 
 def _makes_room(job: JobFacts, attempt: LiveAttempt, closers: Sequence[Blocker]) -> bool:
     """Whether all of these reasons would be gone if this own attempt were."""
-    freed, request = attempt.request.milli_gpus, job.request
-    if attempt.request.flavor != request.flavor:
+    after = _free_without(job, attempt)
+    if after is None:
         return False
+    workers, milli_gpus = after
     for blocker in closers:
         match blocker.reason:
             case Reason.NO_CAPACITY | Reason.NO_GANG_FIT if not blocker.tree_node:
-                enough = _workers_without(job, attempt) >= request.nodes
+                enough = workers >= job.request.nodes
             case Reason.SHARE_BUSY if attempt.tier is not GUARANTEED or blocker.actor is Actor.ADMIN:
                 enough = False
-            case Reason.SHARE_BUSY | Reason.ORG_CAP_REACHED | Reason.PROJECT_CAP_REACHED | Reason.RESERVED_FOR_OTHER:
-                enough = blocker.left + freed >= blocker.need
+            case Reason.SHARE_BUSY | Reason.ORG_CAP_REACHED | Reason.PROJECT_CAP_REACHED:
+                enough = blocker.left + attempt.request.milli_gpus >= blocker.need
+            case Reason.RESERVED_FOR_OTHER:
+                enough = blocker.left + milli_gpus >= blocker.need
             case _:
                 enough = False
         if not enough:
@@ -142,16 +145,20 @@ def _makes_room(job: JobFacts, attempt: LiveAttempt, closers: Sequence[Blocker])
     return bool(closers)
 
 
-def _workers_without(job: JobFacts, attempt: LiveAttempt) -> int:
-    """Workers of the gang that would fit into the attempt's cluster if the attempt were gone."""
+def _free_without(job: JobFacts, attempt: LiveAttempt) -> tuple[int, int] | None:
+    """(workers of the gang that would fit into the attempt's cluster, milli-GPUs more that would be free) without it.
+
+    None when it holds another flavor or a node that takes no new work: its end would make the pool smaller.
+    """
+    free = {node: gpus for cluster, node, gpus in job.free if cluster == attempt.cluster}
     freed: dict[str, int] = {}
     for rank in attempt.ranks:
         freed[rank.node] = freed.get(rank.node, 0) + rank.gpus
-    return sum(
-        max(0, gpus + freed.get(node, 0)) // job.request.gpus_per_node
-        for cluster, node, gpus in job.free
-        if cluster == attempt.cluster
-    )
+    if attempt.request.flavor != job.request.flavor or not freed.keys() <= free.keys():
+        return None
+    then = {node: max(0, gpus + freed.get(node, 0)) for node, gpus in free.items()}
+    workers = sum(gpus // job.request.gpus_per_node for gpus in then.values())
+    return workers, (sum(then.values()) - sum(max(0, gpus) for gpus in free.values())) * MILLI_PER_GPU
 
 
 def _sentence(reason: Explained) -> Explained:

@@ -6,6 +6,7 @@ import random
 import re
 from collections import Counter
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
@@ -133,8 +134,9 @@ def test_what_would_help_helps(seed: int) -> None:
     for number in range(seed, seed + REMEDY_WORLDS):
         snapshot = random_world(number)
         if number % 3 == 0:  # alone, so that a cancellation can help
-            [*jobs] = (item for lines in snapshot.lines.values() for line in lines for item in line.jobs)
-            snapshot = replace(snapshot, lines=lines_of(jobs[:1]), delayed=())
+            waiting = [item for lines in snapshot.lines.values() for line in lines for item in line.jobs]
+            alone = sorted(waiting, key=attrgetter("seq"))[:1]
+            snapshot = replace(snapshot, lines=lines_of(alone), delayed=())
         settled = after(snapshot, decide(snapshot))
         plan = decide(settled)
         for job in settled.pending:
