@@ -144,20 +144,26 @@ class Session:
             items += page.items
         raise Fatal(TOO_MANY, f"the list has more than {len(items)} items", "narrow it by its options")
 
-    def confirm(self, question: str, *, yes: bool) -> None:
-        """Ask before something that cannot be taken back; without a terminal nothing is asked.
+    def confirm(self, question: str, *, yes: bool, consent: bool = False) -> None:
+        """Ask before something that one may not want; without a terminal nothing is asked and it is done.
 
-        Raises click.Abort when the answer is no, and Fatal when --no-input forbids to ask on a terminal.
+        ``consent``: it cannot be taken back. Then only a typed yes will do, and where nothing can be asked it is
+        refused. Raises click.Abort when the answer is no, and Fatal when an answer is needed and cannot be given.
         """
-        if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if yes:
             return
-        if self.flags.no_input:
-            raise Fatal(NOT_CONFIRMED, "this needs your consent, and --no-input forbids to ask", "add --yes")
-        sys.stderr.write(f"{clean(question)} [Y/n] ")
+        terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        if not terminal and not consent:
+            return
+        if not terminal or self.flags.no_input:
+            why = "--no-input forbids to ask" if self.flags.no_input else "there is no terminal to ask on"
+            raise Fatal(NOT_CONFIRMED, f"this needs your consent, and {why}: {question}", "add --yes")
+        sys.stderr.write(f"{clean(question)} {'[y/N]' if consent else '[Y/n]'} ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
         # ㅛ is what the key Y writes on a Korean keyboard.
-        if not answer or answer.strip().lower() not in ("", "y", "yes", "ㅛ"):
+        agreed = ("y", "yes", "ㅛ") if consent else ("", "y", "yes", "ㅛ")
+        if not answer or answer.strip().lower() not in agreed:
             sys.stderr.write("nothing was done")
             raise click.Abort
 

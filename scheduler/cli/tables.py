@@ -20,6 +20,7 @@ from scheduler.schema.times import local_text, parse_rfc3339, span_text
 BAR_CELLS = 16
 SMALL_MICROWON = 100 * MICRO_PER_WON
 NOTHING = "-"
+UNREADABLE_WON = -1
 ENDED = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
@@ -111,6 +112,16 @@ def won(name: str) -> Cell:
     return lambda row, view: won_text(getattr(row, name))
 
 
+def amount(name: str) -> Cell:
+    """A whole number of won of an invoice; -1 stands for a text that the server cannot read."""
+
+    def cell(row: Any, view: View) -> str:
+        value = getattr(row, name)
+        return "unreadable" if value == UNREADABLE_WON else won_text(value)
+
+    return cell
+
+
 def gpus(name: str) -> Cell:
     """Milli-GPUs as GPUs; a dash where there is no limit."""
     return lambda row, view: NOTHING if getattr(row, name) is None else gpus_text(getattr(row, name))
@@ -168,6 +179,14 @@ def held_hours(row: Any, view: View) -> str:
 def time_limit(row: Any, view: View) -> str:
     """A time limit in its largest unit."""
     return format_duration(row.time_seconds * MS_PER_SECOND)
+
+
+def token_state(row: Any, view: View) -> str:
+    """Whether a token still opens anything: revoked, expired or valid."""
+    expires_ms = instant_ms(row.expires_at)
+    if row.revoked:
+        return "revoked"
+    return "expired" if expires_ms is not None and expires_ms <= view.now_ms else "valid"
 
 
 def exit_status(row: Any, view: View) -> str:

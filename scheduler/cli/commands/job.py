@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from scheduler.cli import exits
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.session import Session
+from scheduler.core.errors import DureError
 
 if TYPE_CHECKING:
     from scheduler.schema.bodies import JobBody
 
 JOBS_AT_ONCE_MAX = 100
+SHOWN_MAX = 5
 job = group(
     "job",
     "Look at one job, hold it or release it.",
@@ -73,19 +78,59 @@ def release(session: Session, name: str, output: str) -> None:
 @click.argument("names", metavar="JOB...", nargs=-1, required=True)
 @option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option("table", "json", "jsonl", "yaml", "id")
-def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> None:
+def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> int:
     """End jobs.
 
     A job that waits ends at once; one that runs is given notice first, so that it can save its state. With more than
-    one JOB a terminal is asked for consent.
+    one JOB you are asked, and without a terminal --yes is needed. Each is tried; the exit code is that of the first
+    that failed.
     """
     if len(names) > JOBS_AT_ONCE_MAX:
         raise click.UsageError(f"{len(names)} jobs at once; at most {JOBS_AT_ONCE_MAX}")
-    if len(names) > 1:
-        session.confirm(f"Cancel {len(names)} jobs?", yes=yes)
-    for name in names:
-        _told(session, session.client.cancel(name), output)
-    session.next(("See", f"dure job get {names[-1]}"), ("Queue", "dure queue"))
+    if len(names) == 1:
+        body = session.client.cancel(names[0])
+        _told(session, body, output)
+        session.next(("See", f"dure job get {body.id}"), ("Queue", "dure queue"))
+        return exits.OK
+    shown = ", ".join(names[:SHOWN_MAX]) + (f" and {len(names) - SHOWN_MAX} more" if len(names) > SHOWN_MAX else "")
+    session.confirm(f"Cancel {len(names)} jobs ({shown})?", yes=yes, consent=True)
+    ended, code = _cancel_each(session, names, output)
+    if output in ("json", "yaml"):
+        from scheduler.cli.sheets import JOB
+        from scheduler.schema.bodies import JobBody, Listing
+
+        session.emit(Listing[JobBody](kind="JobList", items=ended), JOB, output, ended)
+    session.next(("Queue", "dure queue"))
+    return code
+
+
+def _cancel_each(session: Session, names: Sequence[str], output: str) -> tuple[list[JobBody], int]:
+    """Try them all and say at once what became of each; returns the jobs, and the first failure's exit code or 0.
+
+    Where the server cannot be reached or takes no login, trying the others would only repeat that.
+    """
+    from scheduler.cli.errors import show_error
+
+    ended: list[JobBody] = []
+    code = exits.OK
+    for number, name in enumerate(names, 1):
+        try:
+            body = session.client.cancel(name)
+        except DureError as error:
+            failed = exits.exit_code(error)
+            code = code or failed
+            sys.stdout.flush()
+            session.warn(f"job {name} was not cancelled")
+            show_error(error)
+            if failed in (exits.UNREACHABLE, exits.LOGIN_NEEDED):
+                if left := names[number:]:
+                    session.warn(f"not tried: {', '.join(left)}")
+                break
+        else:
+            ended.append(body)
+            if output not in ("json", "yaml"):
+                _told(session, body, output)
+    return ended, code
 
 
 def _told(session: Session, body: JobBody, output: str) -> None:

@@ -11,9 +11,11 @@ import click
 
 from scheduler.cli import exits
 from scheduler.cli.base import EXITS_API, EXITS_CHANGE, command, group, option, output_option
+from scheduler.cli.clean import clean, shortened, width
 from scheduler.cli.session import Session
+from scheduler.cli.tables import instant_text
 from scheduler.cli.when import SPAN
-from scheduler.core.errors import Fatal
+from scheduler.core.errors import DureError, Fatal
 
 if TYPE_CHECKING:
     from scheduler.schema.bodies import InvoiceBody
@@ -22,7 +24,8 @@ WAITED_TOO_LONG = "DURE-8009"
 NOT_UNDERSTOOD = "DURE-8003"
 POLL_SECONDS = 1.0
 WAIT_SECONDS_MAX = 86_400
-CLOSED = "closed"
+NO_PERIOD = "DURE-3007"
+OPEN, CLOSED = "open", "closed"
 
 period = group(
     "period",
@@ -60,15 +63,13 @@ def list_periods(session: Session, output: str) -> None:
 def close(session: Session, name: str, wait_timeout: int, yes: bool, output: str) -> None:
     """Close a billing period and issue its invoices.
 
-    Without PERIOD it is the oldest open one. A period stays closing until all of its usage is in the ledger; asking
-    again tells what it waits for. With --wait-timeout exit code 8 says that it was not closed in time.
+    Without PERIOD it is the oldest open one. It cannot be opened again: you are asked, and without a terminal --yes
+    is needed. A period stays closing until all of its usage is in the ledger; asking again tells what it waits for.
+    With --wait-timeout exit code 8 says that it was not closed in time.
     """
     from scheduler.cli.sheets import PERIODS
 
-    session.confirm(
-        f"Close {f'period {name}' if name else 'the oldest open period'}? It cannot be opened again.", yes=yes
-    )
-    body = session.client.close_period(name)
+    body = session.client.close_period(name if yes else _agreed(session, name))
     deadline_ms = session.now_ms() + min(wait_timeout, WAIT_SECONDS_MAX) * 1_000
     said = ""
     while body.state != CLOSED and session.now_ms() < deadline_ms:
@@ -85,6 +86,19 @@ def close(session: Session, name: str, wait_timeout: int, yes: bool, output: str
         raise Fatal(WAITED_TOO_LONG, f"period {body.id} was not closed in time{waits}", f"dure period close {body.id}")
     else:
         session.next(("How far", f"dure period close {body.id}"))
+
+
+def _agreed(session: Session, name: str) -> str:
+    """The period that the user agrees to close; one that is closing or closed already needs no consent."""
+    periods = session.client.periods().items
+    found = next((item for item in periods if item.id == name or (not name and item.state != CLOSED)), None)
+    if found is None:
+        what = f"there is no period {shortened(name)}" if name else "no period is open"
+        raise Fatal(NO_PERIOD, what, "dure period list")
+    if found.state == OPEN:
+        question = f"Close period {found.id}, open since {instant_text(found.start)}? It cannot be opened again."
+        session.confirm(question, yes=False, consent=True)
+    return found.id
 
 
 @command(
@@ -156,15 +170,27 @@ def verify(session: Session, number: str, output: str) -> int:
     Exit code 20 says that there is a difference.
     """
     from scheduler.cli.sheets import CHECKS
-    from scheduler.cli.tables import Row
 
     body = session.client.verify_invoice(number)
-    text = session.client.invoice(number)
-    here = Row({"name": "sha256", "ok": _sum_holds(text), "detail": f"of the text, computed here: {_sum(text)}"})
-    good = body.ok and all(check.ok for check in body.checks) and _sum_holds(text)
-    session.emit(body, CHECKS, output, [*body.checks, here] if output == "table" else None)
+    session.emit(body, CHECKS, output, body.checks if output == "table" else None)
+    ok, detail = _checked_here(session, number)
+    if output == "table":
+        widest = max(width(check.name) for check in body.checks) if body.checks else 0
+        session.data(f"{'✓' if ok else '✗'}   {'sha256'.ljust(widest)}   {clean(detail)}")
+    elif not ok:
+        session.warn(f"sha256 {detail}")
+    good = ok and body.ok and all(check.ok for check in body.checks)
     session.talk(f"invoice {body.number}: {'no difference' if good else 'THERE IS A DIFFERENCE'}")
     return exits.OK if good else exits.MISMATCH
+
+
+def _checked_here(session: Session, number: str) -> tuple[bool, str]:
+    """Whether the text's SHA-256 is the one the server gives for it; a text that cannot be had is a difference."""
+    try:
+        body = session.client.invoice(number)
+    except DureError as error:
+        return False, f"the text could not be fetched: {error.message}"
+    return _sum_holds(body), f"of the text, computed here: {_sum(body)}"
 
 
 def _sum(body: InvoiceBody) -> str:

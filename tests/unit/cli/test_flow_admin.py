@@ -175,7 +175,7 @@ def invoiced(admin: Dure, project: str, cluster: HandCluster) -> str:
     assert ended(admin, job) == "Succeeded"
     for _ in range(2):
         cluster.watch()
-    body = admin("period", "close", "-o", "json").succeeds().json
+    body = admin("period", "close", "--yes", "-o", "json").succeeds().json
 
     def closed() -> bool:
         cluster.watch()
@@ -230,7 +230,7 @@ def test_waiting_for_a_period_that_does_not_close_is_exit_8(admin: Dure, project
     job = submitted(admin)
     attempt = cluster.start(job)
     cluster.watch()
-    result = admin("period", "close", "--wait-timeout", "1s")
+    result = admin("period", "close", "--yes", "--wait-timeout", "1s")
     result.fails(8, "error[DURE-8009]", "was not closed in time")
     assert "closing" in result.out
     cluster.end(attempt)

@@ -51,7 +51,7 @@ def test_hold_release_cancel_and_their_repeats(admin: Dure, project: str) -> Non
     eventually(lambda: admin("job", "get", job, "-o", "json").json["state"] != "Queued")
     admin("job", "hold", job).fails(6, "error[DURE-6002]")
     admin("cancel", "steered").succeeds()
-    admin("cancel", job, job).succeeds()
+    admin("cancel", job, job, "--yes").succeeds()
     admin("cancel", "nothing-of-mine").fails(3, "error[DURE-3001]")
 
 
@@ -218,7 +218,7 @@ def test_queue_lists_filters_and_pages(admin: Dure, project: str) -> None:
     assert "more: --limit 15" in page.err
     assert admin("queue", "--project", project, "-o", "id").out.split() == jobs[::-1]
     assert admin("queue", "--project", project, "--name", "n2", "-o", "id").out.split() == [jobs[2]]
-    admin("cancel", *jobs[:4]).succeeds()
+    admin("cancel", *jobs[:4], "--yes").succeeds()
     assert admin("queue", "--project", project, "-o", "id").out.split() == [jobs[4]]
     assert len(admin("queue", "--project", project, "--all", "-o", "jsonl").out.splitlines()) == 5
     assert admin("queue", "--project", project, "--state", "cancelled", "-o", "id").out.split() == jobs[3::-1]
