@@ -15,6 +15,7 @@ import click
 from scheduler.cli.base import Flags
 from scheduler.cli.clean import clean, width
 from scheduler.cli.errors import BOLD, DIM, paint, warn
+from scheduler.cli.streams import DONE, put, tell
 from scheduler.client.config import TOKEN_VARIABLE, sound_token
 from scheduler.core.errors import Fatal
 
@@ -92,7 +93,7 @@ class Session:
     def talk(self, text: str = "") -> None:
         """A line for people; silent with --quiet."""
         if not self.flags.quiet:
-            sys.stderr.write(clean(text) + "\n")
+            tell(clean(text) + "\n")
 
     def warn(self, text: str) -> None:
         """A warning, also with --quiet."""
@@ -105,17 +106,17 @@ class Session:
         columns = max(width(label) for label, _ in steps)
         for label, command in steps:
             space = " " * (columns - width(label) + 2)
-            sys.stderr.write(f"  {paint(label, DIM, sys.stderr)}{space}{paint(clean(command), BOLD, sys.stderr)}\n")
+            tell(f"  {paint(label, DIM, sys.stderr)}{space}{paint(clean(command), BOLD, sys.stderr)}\n")
 
     def data(self, text: str) -> None:
         """A line of data."""
-        sys.stdout.write(text + "\n")
+        put(text + "\n")
 
     def emit(self, body: Any, sheet: Sheet, output: str, items: Sequence[Any] | None = None) -> None:
         """Print a body, or the items of a listing, in the shape that ``-o`` names."""
         from scheduler.cli.render import render, stdout_view
 
-        sys.stdout.write(render(body, sheet, output, stdout_view(self.now_ms()), items))
+        put(render(body, sheet, output, stdout_view(self.now_ms()), items))
         if items == [] and output in ("table", "wide") and sheet.empty:
             self.talk(sheet.empty)
 
@@ -128,10 +129,16 @@ class Session:
 
     def told(self, body: Any, sheet: Sheet, output: str, sentence: str) -> None:
         """What became of a thing: one line such as ``job/ID queued``, or the body in another shape."""
+        self.made(sentence)
         if output == "table":
             self.data(clean(sentence))
         else:
             self.emit(body, sheet, output)
+
+    def made(self, sentence: str) -> None:
+        """Note a change that was made: told where the output itself cannot be written."""
+        meta = click.get_current_context().meta
+        meta[DONE] = joined((str(meta.get(DONE, "")), clean(sentence)))
 
     def all_pages(self, fetch: Callable[[str], Any]) -> Any:
         """A listing with the items of all its pages; ``fetch`` gets the cursor. Raises Fatal after PAGES_MAX."""
@@ -158,13 +165,12 @@ class Session:
         if not terminal or self.flags.no_input:
             why = "--no-input forbids to ask" if self.flags.no_input else "there is no terminal to ask on"
             raise Fatal(NOT_CONFIRMED, f"this needs your consent, and {why}: {question}", "add --yes")
-        sys.stderr.write(f"{clean(question)} {'[y/N]' if consent else '[Y/n]'} ")
-        sys.stderr.flush()
+        tell(f"{clean(question)} {'[y/N]' if consent else '[Y/n]'} ")
         answer = sys.stdin.readline()
         # ㅛ is what the key Y writes on a Korean keyboard.
         agreed = ("y", "yes", "ㅛ") if consent else ("", "y", "yes", "ㅛ")
         if not answer or answer.strip().lower() not in agreed:
-            sys.stderr.write("nothing was done")
+            tell("nothing was done")
             raise click.Abort
 
     def now_ms(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scheduler.cli import exits
+from scheduler.cli.streams import DONE, OutputError, flush, give_up, output_lost, prepare_streams, tell, writing
 
 if TYPE_CHECKING:  # loaded only when there is an error to show
     from scheduler.core.errors import DureError
@@ -22,42 +23,48 @@ COMPLETE_VARIABLE = "_DURE_COMPLETE"
 
 def run(root: click.Group, args: list[str], name: str) -> int:
     """Run the command line and return its exit code; standard output is flushed."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a narrow locale must not end the program
+    prepare_streams()
+    notes: dict[str, object] = {}
     try:
-        code = _guarded(root, args, name)
-        sys.stdout.flush()
+        code = _guarded(root, args, name, notes)
+        flush()
     except BrokenPipeError:
-        # The interpreter flushes once more at its end: give it something that takes the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         return exits.BROKEN_PIPE
+    except OutputError as error:
+        give_up(sys.stdout)
+        return _show(output_lost(error, str(notes.get(DONE, ""))))
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     return code
 
 
-def _guarded(root: click.Group, args: list[str], name: str) -> int:
+def _guarded(root: click.Group, args: list[str], name: str, notes: dict[str, object]) -> int:
+    """Run it; what its context noted stays in ``notes``. Raises OutputError when its output cannot be written."""
     debug = "--debug" in args  # click empties the list
     try:
         if COMPLETE_VARIABLE in os.environ:
             from click.shell_completion import shell_complete
 
-            return shell_complete(root, {}, name, COMPLETE_VARIABLE, os.environ[COMPLETE_VARIABLE])
+            with writing():
+                return shell_complete(root, {}, name, COMPLETE_VARIABLE, os.environ[COMPLETE_VARIABLE])
         with root.make_context(name, args) as context:
-            result = root.invoke(context)
+            try:
+                result = root.invoke(context)
+            finally:
+                notes.update(context.meta)
             return result if isinstance(result, int) else exits.OK
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        sys.stderr.write(error.format_message() + "\n")
+        tell(error.format_message() + "\n")
         return exits.USAGE
     except click.ClickException as error:
         return _show(usage_error(error))
     except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("\n")
+        tell("\n")
         return exits.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, OutputError):
         raise
     except Exception as error:  # the last net
         from scheduler.core.errors import DureError
@@ -68,8 +75,10 @@ def _guarded(root: click.Group, args: list[str], name: str) -> int:
 def _show(error: DureError) -> int:
     from scheduler.cli.errors import show_error
 
-    sys.stdout.flush()
-    show_error(error)
+    try:
+        flush()
+    finally:
+        show_error(error)
     return exits.exit_code(error)
 
 

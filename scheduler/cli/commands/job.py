@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from scheduler.cli import exits
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.session import Session
+from scheduler.cli.streams import OutputError
 from scheduler.core.errors import DureError
 
 if TYPE_CHECKING:
@@ -107,19 +107,19 @@ def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> 
 def _cancel_each(session: Session, names: Sequence[str], output: str) -> tuple[list[JobBody], int]:
     """Try them all and say at once what became of each; returns the jobs, and the first failure's exit code or 0.
 
-    Where the server cannot be reached or takes no login, trying the others would only repeat that.
+    Where the server cannot be reached or takes no login, trying the others would only repeat that. Raises OutputError
+    at the end where what was done could not be printed.
     """
     from scheduler.cli.errors import show_error
 
     ended: list[JobBody] = []
-    code = exits.OK
+    code, lost = exits.OK, None
     for number, name in enumerate(names, 1):
         try:
             body = session.client.cancel(name)
         except DureError as error:
             failed = exits.exit_code(error)
             code = code or failed
-            sys.stdout.flush()
             session.warn(f"job {name} was not cancelled")
             show_error(error)
             if failed in (exits.UNREACHABLE, exits.LOGIN_NEEDED):
@@ -128,8 +128,15 @@ def _cancel_each(session: Session, names: Sequence[str], output: str) -> tuple[l
                 break
         else:
             ended.append(body)
-            if output not in ("json", "yaml"):
+            if output in ("json", "yaml"):
+                session.made(f"job/{body.id} {body.state.lower()}")
+                continue
+            try:
                 _told(session, body, output)
+            except OutputError as error:
+                lost = error
+    if lost:
+        raise lost
     return ended, code
 
 

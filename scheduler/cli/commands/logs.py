@@ -10,6 +10,7 @@ import click
 from scheduler.cli import exits
 from scheduler.cli.base import EXITS_API, command, option
 from scheduler.cli.session import Session
+from scheduler.cli.streams import flush
 from scheduler.cli.when import SPAN
 from scheduler.core.errors import Fatal
 
@@ -59,7 +60,7 @@ def logs(session: Session, job: str, follow: bool, rank: int, attempt: int | Non
         show_error(problem)
         return exits.JOB_NOT_FOUND
     _check_rank(found, rank)
-    sys.stdout.flush()
+    flush()
     follower = Follower(client, output_writer(sys.stdout), session, found.id, rank, attempt or 0)
     if not follow:
         follower.print_once()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from scheduler.cli import exits
 from scheduler.cli.base import EXITS_API, EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.clean import clean, shortened, width
 from scheduler.cli.session import Session
+from scheduler.cli.streams import put, put_bytes
 from scheduler.cli.tables import instant_text
 from scheduler.cli.when import SPAN
 from scheduler.core.errors import DureError, Fatal
@@ -138,15 +138,13 @@ def get(session: Session, number: str, output: str) -> None:
     from scheduler.cli.sheets import INVOICE
 
     if output == "csv":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(session.client.invoice_csv(number))
+        put_bytes(session.client.invoice_csv(number))
         return
     body = session.client.invoice(number)
     if not _sum_holds(body):
         session.warn(f"the text of invoice {body.number} does not have the SHA-256 that the server gives for it")
     if output == "text":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(body.text.encode())
+        put_bytes(body.text.encode())
         return
     session.emit(body, INVOICE, output)
     if output == "table":
@@ -213,4 +211,4 @@ def _lines(session: Session, body: InvoiceBody) -> None:
         message = f"the text of invoice {body.number} is not understood"
         raise Fatal(NOT_UNDERSTOOD, message, "dure invoice get NUMBER -o text") from error
     session.data("")
-    sys.stdout.write(table)
+    put(table)

@@ -42,6 +42,7 @@ def create(session: Session, user: str, note: str, expires: int | None, output: 
     body = session.client.create_token(
         request(TokenRequest, {"expires_seconds": "--expires"}, user=user, note=note, expires_seconds=expires)
     )
+    session.made(f"token/{body.id} created")
     if output == "table":
         session.talk(f"token {body.id} of {body.user}; it is not shown again")
         session.data(clean(body.secret))
@@ -65,5 +66,6 @@ def list_(session: Session, output: str) -> None:
 def revoke(session: Session, token_id: str) -> None:
     """End a token at once."""
     body = session.client.revoke_token(token_id)
+    session.made(f"token/{body.id} revoked")
     session.data(f"token/{body.id} revoked")
     session.next(("Tokens", "dure token list"))

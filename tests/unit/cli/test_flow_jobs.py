@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_a_newer_job_of_the_same_name_does_not_take_over(
             newer = client.submit(task, f"twice-{project}")[0]
             client.cancel(newer.id)
 
-    steps = [
+    steps: list[Callable[[], object]] = [
         submit_again,
         lambda: cluster.write(attempt, 6, b"second\n"),
         lambda: cluster.end(attempt, 3),
