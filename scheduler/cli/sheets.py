@@ -9,12 +9,12 @@ from scheduler.schema import bodies
 JOBS = Sheet(
     (
         Column("ID", t.text("id")),
-        Column("NAME", t.text("name")),
+        Column("NAME", t.text("name"), cuts=True),
         Column("STATE", t.text("state")),
         Column("REASON", t.text("reason")),
-        Column("GPUS", t.gang),
-        Column("TIER", t.tier_or_wanted),
-        Column("WAIT/RUN", t.waited_or_ran, right=True),
+        Column("GPUS", t.gang, leaves=2),
+        Column("TIER", t.tier_or_wanted, leaves=1),
+        Column("WAIT/RUN", t.waited_or_ran, right=True, leaves=3),
         Column("NODES", t.shape, wide=True),
         Column("PROJECT", lambda row, view: f"{row.org}/{row.project}", wide=True),
         Column("USER", t.text("user"), wide=True),
@@ -69,13 +69,13 @@ EVENTS = Sheet(
 )
 QUOTA = Sheet(
     (
-        Column("TREE NODE", t.text("tree_node")),
+        Column("TREE NODE", t.text("tree_node"), folds=True),
         Column("FLAVOR", t.text("flavor")),
         Column("GUARANTEED", t.guaranteed_bar),
-        Column("BORROW", t.gpus("held_borrow"), right=True),
-        Column("SCAVENGE", t.gpus("held_scavenge"), right=True),
-        Column("PENDING", t.gpus("pending"), right=True),
-        Column("FAIR SHARE", t.gpus("fair_share"), right=True),
+        Column("BORROW", t.gpus("held_borrow"), right=True, leaves=3),
+        Column("SCAVENGE", t.gpus("held_scavenge"), right=True, leaves=1),
+        Column("PENDING", t.gpus("pending"), right=True, leaves=2),
+        Column("FAIR SHARE", t.gpus("fair_share"), right=True, leaves=4),
         Column("LEVEL", t.text("level"), wide=True),
         Column("WEIGHT", t.weight, wide=True, right=True),
         Column("GUARANTEE", t.gpus("guarantee"), wide=True, right=True),
@@ -89,13 +89,13 @@ QUOTA = Sheet(
 )
 USAGE = Sheet(
     (
-        Column("PROJECT", lambda row, view: f"{row.org}/{row.project}"),
-        Column("USER", t.text("user")),
+        Column("PROJECT", lambda row, view: f"{row.org}/{row.project}", folds=True),
+        Column("USER", t.text("user"), cuts=True, leaves=3),
         Column("FLAVOR", t.text("flavor")),
         Column("TIER", t.text("tier")),
-        Column("JOBS", t.number("jobs"), right=True),
-        Column("HELD GPU-H", t.hours("held_milli_gpu_ms"), right=True),
-        Column("BILLED GPU-H", t.hours("billed_milli_gpu_ms"), right=True),
+        Column("JOBS", t.number("jobs"), right=True, leaves=1),
+        Column("HELD GPU-H", t.hours("held_milli_gpu_ms"), right=True, leaves=2),
+        Column("BILLED GPU-H", t.hours("billed_milli_gpu_ms"), right=True, leaves=4),
         Column("COST", t.cost, right=True),
         Column("NOT YET POSTED", t.hours("unposted_milli_gpu_ms"), wide=True, right=True),
     ),
@@ -108,13 +108,13 @@ GPUS = Sheet(
     (
         Column("CLUSTER", t.text("cluster")),
         Column("FLAVOR", t.text("flavor")),
-        Column("NODES", t.number("nodes"), right=True),
+        Column("NODES", t.number("nodes"), right=True, leaves=1),
         Column("TOTAL", t.number("total"), right=True),
-        Column("HEALTHY", t.number("healthy"), right=True),
-        Column("HELD", t.number("held"), right=True),
+        Column("HEALTHY", t.number("healthy"), right=True, leaves=3),
+        Column("HELD", t.number("held"), right=True, leaves=4),
         Column("FREE", t.number("free"), right=True),
-        Column("LARGEST GANG", t.text("largest_gang")),
-        Column("PENDING JOBS", t.number("pending_jobs"), right=True),
+        Column("LARGEST GANG", t.text("largest_gang"), leaves=5),
+        Column("PENDING JOBS", t.number("pending_jobs"), right=True, leaves=2),
     ),
     lambda row: f"{row.cluster}/{row.flavor}",
     t.by_field("flavor"),
@@ -124,11 +124,11 @@ GPUS = Sheet(
 TOKENS = Sheet(
     (
         Column("ID", t.text("id")),
-        Column("USER", t.text("user")),
-        Column("CREATED", t.instant("created_at")),
-        Column("EXPIRES", t.instant("expires_at")),
+        Column("USER", t.text("user"), cuts=True),
+        Column("CREATED", t.instant("created_at"), leaves=1),
+        Column("EXPIRES", t.instant("expires_at"), leaves=3),
         Column("STATE", t.token_state),
-        Column("NOTE", t.text("note"), folds=True),
+        Column("NOTE", t.text("note"), folds=True, leaves=2),
     ),
     t.by_field("id"),
     t.by_field("user"),
@@ -167,9 +167,9 @@ POLICY = Sheet(
 ORGS = Sheet(
     (
         Column("NAME", t.text("name")),
-        Column("CLASS", t.text("class_name")),
+        Column("CLASS", t.text("class_name"), leaves=2),
         Column("STATE", t.text("state")),
-        Column("TITLE", t.text("title"), folds=True),
+        Column("TITLE", t.text("title"), folds=True, leaves=1),
         Column("REGISTRATION", t.text("registration_number"), wide=True),
         Column("TAX", t.text("tax_treatment"), wide=True),
     ),
@@ -198,7 +198,7 @@ PROJECTS = Sheet(
     (
         Column("PROJECT", lambda row, view: f"{row.org}/{row.name}"),
         Column("STATE", t.text("state")),
-        Column("TITLE", t.text("title"), folds=True),
+        Column("TITLE", t.text("title"), folds=True, leaves=1),
     ),
     lambda row: f"{row.org}/{row.name}",
     t.by_field("name"),
@@ -207,10 +207,10 @@ PROJECTS = Sheet(
 )
 MEMBERS = Sheet(
     (
-        Column("USER", t.text("user")),
+        Column("USER", t.text("user"), folds=True),
         Column("ROLE", t.text("role")),
-        Column("SCOPE", t.text("scope")),
-        Column("STATE", t.text("state")),
+        Column("SCOPE", t.text("scope"), folds=True),
+        Column("STATE", t.text("state"), leaves=1),
         Column("SINCE", t.instant("granted_at"), wide=True),
         Column("BY", t.text("granted_by"), wide=True),
     ),
@@ -223,9 +223,9 @@ PERIODS = Sheet(
     (
         Column("ID", t.text("id")),
         Column("STATE", t.text("state")),
-        Column("START", t.instant("start")),
-        Column("END", t.instant("end")),
-        Column("CLOSED", t.instant("closed_at")),
+        Column("START", t.instant("start"), leaves=2),
+        Column("END", t.instant("end"), leaves=3),
+        Column("CLOSED", t.instant("closed_at"), leaves=1),
         Column("WAITS FOR", t.text("waiting_for"), folds=True),
         Column("CALENDAR", t.text("calendar"), wide=True),
         Column("BY", t.text("closed_by"), wide=True),
@@ -238,12 +238,12 @@ PERIODS = Sheet(
 INVOICES = Sheet(
     (
         Column("NUMBER", t.text("number")),
-        Column("ORGANISATION", t.text("org")),
-        Column("PERIOD", t.text("period")),
-        Column("LIST", t.amount("list_won"), right=True),
-        Column("SUBSIDY", t.amount("subsidy_won"), right=True),
-        Column("SUPPLY", t.amount("supply_won"), right=True),
-        Column("VAT", t.amount("vat_won"), right=True),
+        Column("ORGANISATION", t.text("org"), cuts=True),
+        Column("PERIOD", t.text("period"), leaves=5),
+        Column("LIST", t.amount("list_won"), right=True, leaves=2),
+        Column("SUBSIDY", t.amount("subsidy_won"), right=True, leaves=1),
+        Column("SUPPLY", t.amount("supply_won"), right=True, leaves=3),
+        Column("VAT", t.amount("vat_won"), right=True, leaves=4),
         Column("PAYABLE", t.amount("payable_won"), right=True),
         Column("ISSUED", t.instant("issued_at"), wide=True),
         Column("SHA-256", t.text("sha256"), wide=True),
@@ -261,7 +261,11 @@ INVOICE = Sheet(
             ("Period", t.text("period")),
             ("Issued", t.instant("issued_at")),
             ("List price", t.amount("list_won")),
-            ("Subsidy", t.amount("subsidy_won")),
+            ("Tier factors", t.tier_part),
+            ("Product", t.amount("product_won")),
+            ("Paid by fund", t.less("funder_won")),
+            ("Discount", t.less("discount_won")),
+            ("Tenant part", t.amount("tenant_won")),
             ("Supply value", t.amount("supply_won")),
             ("VAT", t.amount("vat_won")),
             ("Payable", t.amount("payable_won")),
@@ -275,7 +279,7 @@ INVOICE = Sheet(
 )
 INVOICE_LINES = Sheet(
     (
-        Column("PROJECT", t.text("project")),
+        Column("PROJECT", t.text("project"), folds=True),
         Column("FLAVOR", t.text("flavor")),
         Column("TIER", t.text("tier")),
         Column("GPU-HOURS", t.text("gpu_hours"), right=True),
@@ -283,6 +287,7 @@ INVOICE_LINES = Sheet(
         Column("x TIER", t.text("tier_factor"), right=True),
         Column("x CLASS", t.text("class_factor"), right=True),
         Column("LIST", t.won("list_won"), right=True),
+        Column("PRODUCT", t.won("product_won"), right=True),
         Column("PAID BY FUND", t.won("funder_won"), right=True),
         Column("DISCOUNT", t.won("discount_won"), right=True),
         Column("TENANT", t.won("tenant_won"), right=True),
@@ -315,10 +320,10 @@ CONTEXTS = Sheet(
     (
         Column("", lambda row, view: "*" if row.current else ""),
         Column("NAME", t.text("name")),
-        Column("SERVER", t.text("server")),
-        Column("ORG", t.text("org")),
-        Column("PROJECT", t.text("project")),
-        Column("USER", t.text("user")),
+        Column("SERVER", t.text("server"), folds=True),
+        Column("ORG", t.text("org"), leaves=2),
+        Column("PROJECT", t.text("project"), leaves=3),
+        Column("USER", t.text("user"), leaves=1),
     ),
     t.by_field("name"),
     t.by_field("name"),
@@ -326,13 +331,13 @@ CONTEXTS = Sheet(
     empty="no contexts yet: dure login --server URL makes one",
 )
 SETTINGS = Sheet(
-    (Column("SETTING", t.text("name")), Column("VALUE", t.text("value"))),
+    (Column("SETTING", t.text("name")), Column("VALUE", t.text("value"), folds=True)),
     t.by_field("name"),
     t.by_field("name"),
     ("name", "value", "origin"),
 )
 SETTINGS_ORIGIN = Sheet(
-    (*SETTINGS.columns, Column("FROM", t.text("origin"))),
+    (*SETTINGS.columns, Column("FROM", t.text("origin"), folds=True)),
     t.by_field("name"),
     t.by_field("name"),
     ("name", "value", "origin"),

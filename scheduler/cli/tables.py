@@ -37,13 +37,19 @@ Cell = Callable[[Any, View], str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading and how a row's cell is made. ``wide``: only with -o wide. ``folds``: may break lines."""
+    """A column: its heading and how a row's cell is made.
+
+    wide: only with -o wide. right: numbers. On a terminal that is too narrow: folds: free text may break lines; cuts: a
+    name may end in an ellipsis; leaves: columns are left out in this order (0: never). Anything else stays whole.
+    """
 
     title: str
     cell: Cell
     wide: bool = False
     right: bool = False
     folds: bool = False
+    cuts: bool = False
+    leaves: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +119,24 @@ def won(name: str) -> Cell:
 
 
 def amount(name: str) -> Cell:
-    """A whole number of won of an invoice; -1 stands for a text that the server cannot read."""
+    """Whole won of an invoice; a dash where its text does not say, and -1 stands for a text that cannot be read."""
 
     def cell(row: Any, view: View) -> str:
-        value = getattr(row, name)
-        return "unreadable" if value == UNREADABLE_WON else won_text(value)
+        value = getattr(row, name, None)
+        return NOTHING if value is None else "unreadable" if value == UNREADABLE_WON else won_text(value)
 
     return cell
+
+
+def less(name: str) -> Cell:
+    """Whole won that are taken off."""
+    return lambda row, view: NOTHING if getattr(row, name, None) is None else won_text(-getattr(row, name))
+
+
+def tier_part(row: Any, view: View) -> str:
+    """What the tiers' factors take off the list price, or put on it."""
+    product = getattr(row, "product_won", None)
+    return NOTHING if product is None else won_text(product - row.list_won)
 
 
 def gpus(name: str) -> Cell:

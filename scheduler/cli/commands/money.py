@@ -25,6 +25,7 @@ NOT_UNDERSTOOD = "DURE-8003"
 POLL_SECONDS = 1.0
 WAIT_SECONDS_MAX = 86_400
 NO_PERIOD = "DURE-3007"
+TOTALS = ("product_won", "funder_won", "discount_won", "tenant_won")
 OPEN, CLOSED = "open", "closed"
 
 period = group(
@@ -135,7 +136,9 @@ def get(session: Session, number: str, output: str) -> None:
 
     -o text is the canonical text of the invoice, byte for byte: its SHA-256 is the one that the list shows.
     """
+    from scheduler.cli.render import plain
     from scheduler.cli.sheets import INVOICE
+    from scheduler.cli.tables import Row
 
     if output == "csv":
         put_bytes(session.client.invoice_csv(number))
@@ -146,10 +149,12 @@ def get(session: Session, number: str, output: str) -> None:
     if output == "text":
         put_bytes(body.text.encode())
         return
-    session.emit(body, INVOICE, output)
-    if output == "table":
-        _lines(session, body)
-        session.next(("Verify", f"dure invoice verify {body.number}"))
+    if output != "table":
+        session.emit(body, INVOICE, output)
+        return
+    session.emit(Row({**plain(body), **_totals(body)}), INVOICE, output)
+    _lines(session, body)
+    session.next(("Verify", f"dure invoice verify {body.number}"))
 
 
 @command(
@@ -199,6 +204,15 @@ def _sum_holds(body: InvoiceBody) -> bool:
     return _sum(body) == body.sha256
 
 
+def _totals(body: InvoiceBody) -> dict[str, int]:
+    """The sums of the invoice's own text, by which its amounts add up; none where it does not say them."""
+    try:
+        totals: Any = json.loads(body.text)["totals"]
+        return {name: value for name in TOTALS if isinstance(value := totals[name], int)}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
 def _lines(session: Session, body: InvoiceBody) -> None:
     from scheduler.cli.render import render, stdout_view
     from scheduler.cli.sheets import INVOICE_LINES
@@ -207,7 +221,7 @@ def _lines(session: Session, body: InvoiceBody) -> None:
     try:
         found: Any = json.loads(body.text)["lines"]
         table = render(None, INVOICE_LINES, "table", stdout_view(session.now_ms()), [Row(line) for line in found])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         message = f"the text of invoice {body.number} is not understood"
         raise Fatal(NOT_UNDERSTOOD, message, "dure invoice get NUMBER -o text") from error
     session.data("")

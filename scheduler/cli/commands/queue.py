@@ -10,6 +10,8 @@ from scheduler.cli.when import filters, whose
 
 JOBS_MAX = 10_000
 PAGE = 200
+NUMBER_COLUMNS = 5
+"""What stands before each reason of ``dure why``: its number, with space around it."""
 STATES = ("Queued", "Held", "Active", "Succeeded", "Failed", "Cancelled")
 STATE = click.Choice(STATES, case_sensitive=False)
 
@@ -81,7 +83,7 @@ def why(session: Session, job: str, output: str) -> None:
     JOB is an id, or the name of your newest job of that name.
     """
     from scheduler.cli.clean import clean
-    from scheduler.cli.render import render, stdout_view
+    from scheduler.cli.render import render, stdout_page, stdout_view
     from scheduler.cli.sheets import BLOCKERS, WHY
 
     body = session.client.why(job)
@@ -89,7 +91,8 @@ def why(session: Session, job: str, output: str) -> None:
         session.emit(body, WHY, output)
         return
     session.data(clean(body.summary))
-    numbered = render(body, BLOCKERS, "table", stdout_view(session.now_ms()), body.blockers)
+    view, page = stdout_view(session.now_ms()), stdout_page(indent=NUMBER_COLUMNS)
+    numbered = render(body, BLOCKERS, "table", view, body.blockers, page)
     number = 0
     for line in numbered.splitlines():
         number += not line.startswith(" ")  # a folded sentence goes on in lines that begin with a space

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,11 @@ def test_money_from_usage_to_a_verified_invoice(admin: Dure, project: str, invoi
     card = admin("invoice", "get", invoiced).succeeds().out
     assert f"Invoice        {invoiced}" in card
     assert "PROJECT" in card
+    amounts = re.findall(r"^(\w[\w ]*?) +(-?)₩([\d,]+)$", card, re.MULTILINE)
+    won = {name: int(sign + digits.replace(",", "")) for name, sign, digits in amounts}
+    assert won["Product"] == won["List price"] + won["Tier factors"]
+    assert won["Tenant part"] == won["Product"] + won["Paid by fund"] + won["Discount"]
+    assert won["Payable"] == won["Tenant part"] + won["VAT"]
     rows = list(csv.DictReader(io.StringIO(admin("invoice", "get", invoiced, "-o", "csv").succeeds().out)))
     assert rows[-1]["row"] == "total"
     checked = admin("invoice", "verify", invoiced).succeeds()
