@@ -135,6 +135,10 @@ class Client:
         reply = self._send("POST", f"{V1}/jobs", body=task, headers=headers, repeatable=True)
         return read(bodies.JobBody, reply.content), reply.status == httpx.codes.CREATED
 
+    def plan(self, task: bodies.TaskBody) -> bodies.PlanBody:
+        """What a task would become and could cost; refused as a submission would be, and nothing is changed."""
+        return self._post(bodies.PlanBody, f"{V1}/jobs/plan", task, repeatable=True)
+
     def jobs(self, filters: Mapping[str, str | int] | None = None) -> Listing[bodies.JobBody]:
         """One page of jobs, newest first. Filters: org, project, state, user, name, all, cursor, limit."""
         return self._get(Listing[bodies.JobBody], f"{V1}/jobs", filters)
