@@ -29,6 +29,7 @@ NOT_CONFIRMED = "DURE-1007"
 NO_LOGIN = "DURE-4001"
 NO_PROJECT = "DURE-1009"
 TIMEOUT_SECONDS = 30.0
+TRIES = 4
 TOO_MANY = "DURE-8003"
 PAGES_MAX = 200
 
@@ -74,7 +75,13 @@ class Session:
             raise Fatal(NO_LOGIN, f"you are not logged in to {self.server}", fix)
         return self.connect(self.server, token)
 
-    def connect(self, server: str, token: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tries: int = 4) -> Client:
+    def client_that_tries(self, tries: int) -> Client:
+        """The client, or one for a question that is not worth so many tries; raises Fatal when nobody is logged in."""
+        return self.client if tries >= TRIES else self.connect(self.server, self.token(), tries=tries)
+
+    def connect(
+        self, server: str, token: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tries: int = TRIES
+    ) -> Client:
         """A client that is closed with the session."""
         from scheduler.client.http import Client
         from scheduler.client.transport import Policy

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import STDIN, read_file
-from scheduler.cli.session import Session
+from scheduler.cli.session import NO_PROJECT, TRIES, Session
+from scheduler.cli.tables import won_of
 from scheduler.client.errors import ApiProblem
 from scheduler.client.package import Package, files_text, pack, size_text
-from scheduler.core.errors import Fatal, Finding
+from scheduler.core.errors import DureError, Fatal, Finding, Retry
 from scheduler.core.units import MS_PER_SECOND, format_duration
-from scheduler.schema.bodies import JobBody, TaskBody
+from scheduler.schema.bodies import JobBody, PlanBody, TaskBody
 from scheduler.schema.task import Override, Task, read_task, task_from_command
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ FIELD_BY_CODE = {
 }
 SHOWN_SECRETS_MAX = 5
 RUN_SHOWN_MAX = 80
+SECONDS_PER_HOUR = 3_600
+UNAUTHORISED = 401
+NO_SUCH_ROUTE = ("DURE-3000", "DURE-1045")
+"""What a server answers that has no plans yet: nothing at this address, or not for this method."""
 
 
 class Draft:
@@ -100,17 +105,39 @@ class Draft:
         except ValueError as error:
             raise Fatal(BAD_VALUE, f"the task cannot be sent: {str(error).splitlines()[0]}", "") from error
 
-    def show_plan(self, package: Package | None, project: str) -> None:
-        """The plan in a few lines for people."""
+    def plan(self, body: TaskBody, *, tries: int = TRIES) -> PlanBody | None:
+        """What the server says to it; None where the server is older than plans. Its refusals are placed."""
+        try:
+            return self._session.client_that_tries(tries).plan(body)
+        except ApiProblem as problem:
+            if problem.code in NO_SUCH_ROUTE:
+                return None
+            raise self._placed(problem) from problem
+
+    def checked_plan(self, package: Package | None) -> tuple[PlanBody | None, str]:
+        """The server's plan for a dry run, and the project; the server is asked only where one can be asked."""
+        session = self._session
+        if not session.config.settings.server.text or not session.token():
+            return None, self.project(ask=False)
+        try:
+            project = self.project(ask=True)
+            return self.plan(self.body(package), tries=1), project
+        except DureError as error:
+            if isinstance(error, Retry) or getattr(error, "status", None) == UNAUTHORISED:
+                session.warn(f"not checked by the server: {error.message}")
+            elif error.code != NO_PROJECT or self._project_given:
+                raise
+        return None, self.project(ask=False)
+
+    def show_plan(self, package: Package | None, project: str, plan: PlanBody | None) -> None:
+        """The plan in a few lines for people; ``plan`` has what only the server knows."""
         task = self._task
         self._session.talk(f"Plan  {task.name}  ({f'project {project}' if project else 'no project chosen yet'})")
-        total = task.nodes * task.gpus.per_node
-        limit = "the policy's default"
-        if task.time_seconds is not None:
-            limit = format_duration(task.time_seconds * MS_PER_SECOND)
+        total, flavor = task.nodes * task.gpus.per_node, plan.flavor if plan else task.gpus.flavor
         rows = [
-            ("GPUs", f"{task.nodes} x {task.gpus.per_node} {task.gpus.flavor} = {total}, time limit {limit}"),
+            ("GPUs", f"{task.nodes} x {task.gpus.per_node} {flavor} = {total}, time limit {self._limit(plan)}"),
             ("Tier", ", then ".join(task.tiers)),
+            *price_rows(plan),
             ("Runs", _shortened(task.run) + (" (as the Ray driver)" if task.entrypoint == "ray" else "")),
         ]
         if package:
@@ -121,6 +148,12 @@ class Draft:
             shown = ", ".join(package.secrets_left_out[:SHOWN_SECRETS_MAX])
             rest = len(package.secrets_left_out) - SHOWN_SECRETS_MAX
             self._session.talk(f"  {'':<7}left out as secret: {shown}{f' and {rest} more' if rest > 0 else ''}")
+
+    def _limit(self, plan: PlanBody | None) -> str:
+        """The time limit; where the task names none, the policy's."""
+        if self._task.time_seconds is not None:
+            return limit_text(self._task.time_seconds)
+        return f"{limit_text(plan.time_seconds)} (the policy's default)" if plan else "the policy's default"
 
     def submit(self, body: TaskBody, key: str) -> tuple[JobBody, bool]:
         """Send it; what the server refuses is shown at its place in the task file."""
@@ -140,6 +173,26 @@ class Draft:
         fault = Fault(findings, self._sources)
         fault.status = problem.status
         return fault
+
+
+def price_rows(plan: PlanBody | None) -> list[tuple[str, str]]:
+    """A line for each tier with its price; no line without a plan."""
+    if plan is None:
+        return []
+    widest = max(len(item.tier) for item in plan.tiers)
+    texts = [
+        f"{item.tier.ljust(widest)}  {won_of(item.tenant_microwon_per_gpu_hour)} per GPU-hour,"
+        f" at most {won_of(item.most_microwon)} for an attempt"
+        for item in plan.tiers
+    ]
+    labels = ["Price", *[""] * len(texts)]
+    return list(zip(labels, [*texts, "what the tenant pays, before VAT"], strict=True))
+
+
+def limit_text(seconds: int) -> str:
+    """A time limit in hours, or in its own unit where it is no whole number of hours."""
+    hours, rest = divmod(seconds, SECONDS_PER_HOUR)
+    return format_duration(seconds * MS_PER_SECOND) if rest else f"{hours}h"
 
 
 def _overrides(config: Configuration, given: Mapping[str, Any]) -> Iterator[Override]:

@@ -224,7 +224,12 @@ def weight(row: Any, view: View) -> str:
 
 def cost(row: Any, view: View) -> str:
     """Micro-won as won; small amounts with two places."""
-    return microwon_text(row.posted_microwon, 2 if 0 < row.posted_microwon < SMALL_MICROWON else 0)
+    return won_of(row.posted_microwon)
+
+
+def won_of(microwon: int) -> str:
+    """Micro-won as won for screens; small amounts with two places."""
+    return microwon_text(microwon, 2 if 0 < microwon < SMALL_MICROWON else 0)
 
 
 def by_field(name: str) -> Callable[[Any], str]:
