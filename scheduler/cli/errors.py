@@ -49,11 +49,15 @@ def show_error(error: DureError) -> None:
     findings: tuple[Finding, ...] = getattr(error, "findings", ())
     sources: Mapping[str, str] = getattr(error, "sources", {})
     lines: list[str] = []
-    if not findings or not isinstance(error, Fault):
+    # A server's sentence is often its first finding's: then the findings say all of it.
+    said = isinstance(error, Fault) or any(finding.message and finding.message in error.message for finding in findings)
+    if not findings or not said:
         lines += _headline(error.code, "", error.message, to)
         lines += _fix(error.fix)
     for finding in findings[:FINDINGS_MAX]:
         lines += show_finding(finding, sources, to)
+    if findings and said and not any(finding.fix for finding in findings):
+        lines += _fix(error.fix)
     if len(findings) > FINDINGS_MAX:
         lines.append(f"and {len(findings) - FINDINGS_MAX} more findings")
     codes = list(dict.fromkeys([finding.code for finding in findings] or [error.code]))

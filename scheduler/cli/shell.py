@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ USAGE = "DURE-1001"
 NO_COMMAND = "DURE-1002"
 NO_OPTION = "DURE-1003"
 INTERNAL = "DURE-9001"
+WORD_MAX = 200
+LONG_WORD = re.compile(rf"\S{{{WORD_MAX + 1},}}")
 COMPLETE_VARIABLE = "_DURE_COMPLETE"
 
 
@@ -102,13 +105,18 @@ def usage_error(error: click.ClickException) -> DureError:
     path = context.command_path if context else "dure"
     fix = f"{path} --help"
     if isinstance(error, click.NoSuchCommand):
-        message = f'there is no command "{path} {error.command_name}"'
+        message = f'there is no command "{path} {_capped(error.command_name)}"'
         return DureError(NO_COMMAND, message, _guess(error.possibilities, f"{path} ") or fix)
     if isinstance(error, click.NoSuchOption):
-        message = f'"{path}" has no option {error.option_name}'
+        message = f'"{path}" has no option {_capped(error.option_name)}'
         return DureError(NO_OPTION, message, _guess(error.possibilities, "") or fix)
-    message = error.format_message().strip().rstrip(".")
+    message = _capped(error.format_message().strip().rstrip("."))
     return DureError(USAGE, message[:1].lower() + message[1:], fix)
+
+
+def _capped(text: str) -> str:
+    """A text with every long word in it shortened: what the user wrote is shown, but not a whole file of it."""
+    return LONG_WORD.sub(lambda found: f"{found[0][:WORD_MAX]}…", text)
 
 
 def _guess(possibilities: list[str] | None, prefix: str) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scheduler.cli.arguments import text_of
+from scheduler.cli.build import findings_of
+from scheduler.cli.clean import shortened
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import STDIN, read_file
 from scheduler.cli.session import NO_PROJECT, TRIES, Session
@@ -66,7 +69,8 @@ class Draft:
             read = read_task(content, name, overrides)
             self._base = Path.cwd() if file == STDIN else Path(file).parent
         else:
-            read = task_from_command(list(command or ()), overrides)
+            words = [text_of(word, "the command after --") for word in command or ()]
+            read = task_from_command(words, overrides)
             self._base = Path.cwd()
         if not isinstance(read, Task):
             raise Fault(read, self._sources)
@@ -103,7 +107,7 @@ class Draft:
         try:
             return complete.to_body(package.sha256 if package else None)
         except ValueError as error:
-            raise Fatal(BAD_VALUE, f"the task cannot be sent: {str(error).splitlines()[0]}", "") from error
+            raise Fault(findings_of(error, {name: f"{name} of the task" for name in TaskBody.model_fields})) from error
 
     def plan(self, body: TaskBody, *, tries: int = TRIES) -> PlanBody | None:
         """What the server says to it; None where the server is older than plans. Its refusals are placed."""
@@ -201,7 +205,7 @@ def _overrides(config: Configuration, given: Mapping[str, Any]) -> Iterator[Over
         yield Override("project", config.project_path() or os.environ[PROJECT_VARIABLE], f"${PROJECT_VARIABLE}")
     for name, path in PATHS.items():
         if given.get(name) is not None:
-            yield Override(path, str(given[name]), f"--{name}")
+            yield Override(path, text_of(str(given[name]), f"--{name}"), f"--{name}")
     project = config.project_path(str(given.get("project") or "")) if given.get("project") else ""
     if project:
         yield Override("project", project, "--project")
@@ -212,9 +216,10 @@ def _overrides(config: Configuration, given: Mapping[str, Any]) -> Iterator[Over
     for text in given.get("env") or ():
         name, equals, value = text.partition("=")
         if not equals and name not in os.environ:
-            fix = f"write --env {name}=VALUE, or export it first"
-            raise Fatal(BAD_VALUE, f"--env {name}: there is no such variable here", fix)
-        yield Override(f"env.{name}", value if equals else os.environ[name], f"--env {name}")
+            fix = "write --env NAME=VALUE, or export it first"
+            raise Fatal(BAD_VALUE, f"--env {shortened(name)}: there is no such variable here", fix)
+        origin = f"--env {shortened(name)[1:-1]}"
+        yield Override(f"env.{name}", text_of(value if equals else os.environ[name], origin), origin)
 
 
 def _in_task(finding: Finding) -> Finding:

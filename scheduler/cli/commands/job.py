@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scheduler.cli import exits
+from scheduler.cli.arguments import JOB as JOB_TYPE
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.session import Session
 from scheduler.cli.streams import OutputError
@@ -26,7 +27,7 @@ job = group(
 
 
 @command("get", parent=job, examples=("dure job get llm-sft", "dure job get 7f3kq2ab -o json"), see_also=("why",))
-@click.argument("name", metavar="JOB")
+@click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option()
 def get(session: Session, name: str, output: str) -> None:
     """Show a job with its newest attempt.
@@ -39,7 +40,7 @@ def get(session: Session, name: str, output: str) -> None:
 
 
 @command("events", parent=job, examples=("dure job events llm-sft", "dure job events llm-sft -o jsonl"))
-@click.argument("name", metavar="JOB")
+@click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option()
 def events(session: Session, name: str, output: str) -> None:
     """Show what has happened to a job, oldest first."""
@@ -50,7 +51,7 @@ def events(session: Session, name: str, output: str) -> None:
 
 
 @command("hold", parent=job, exit_codes=EXITS_CHANGE, examples=("dure job hold llm-sft",), see_also=("job release",))
-@click.argument("name", metavar="JOB")
+@click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option("table", "json", "yaml", "id")
 def hold(session: Session, name: str, output: str) -> None:
     """Keep a queued job from starting until it is released."""
@@ -60,7 +61,7 @@ def hold(session: Session, name: str, output: str) -> None:
 
 
 @command("release", parent=job, exit_codes=EXITS_CHANGE, examples=("dure job release llm-sft",), see_also=("why",))
-@click.argument("name", metavar="JOB")
+@click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option("table", "json", "yaml", "id")
 def release(session: Session, name: str, output: str) -> None:
     """Queue a held job again."""
@@ -75,7 +76,7 @@ def release(session: Session, name: str, output: str) -> None:
     examples=("dure cancel llm-sft", "dure cancel 7f3kq2ab 9m2xk4cd --yes"),
     see_also=("queue", "job get"),
 )
-@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@click.argument("names", type=JOB_TYPE, metavar="JOB...", nargs=-1, required=True)
 @option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option("table", "json", "jsonl", "yaml", "id")
 def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> int:
@@ -141,6 +142,7 @@ def _cancel_each(session: Session, names: Sequence[str], output: str) -> tuple[l
 
 
 def _told(session: Session, body: JobBody, output: str) -> None:
+
     from scheduler.cli.sheets import JOB
 
     session.told(body, JOB, output, f"job/{body.id} {body.state.lower()}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scheduler.cli import exits
+from scheduler.cli.arguments import JOB
 from scheduler.cli.base import EXITS_API, command, option
 from scheduler.cli.session import Session
 from scheduler.cli.streams import flush
@@ -28,7 +29,7 @@ JOB_EXITS = (exits.JOB_FAILED, exits.JOB_NOT_FINISHED, exits.JOB_NOT_FOUND, exit
     examples=("dure logs llm-sft", "dure logs -f llm-sft", "dure logs llm-sft --rank 1 --attempt 2"),
     see_also=("why", "job events"),
 )
-@click.argument("job", metavar="JOB")
+@click.argument("job", type=JOB, metavar="JOB")
 @option("-f", "--follow", is_flag=True, help="Go on until the job has ended; its end is the exit code.")
 @option(
     "--rank", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Output of this rank of the gang."

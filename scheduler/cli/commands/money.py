@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scheduler.cli import exits
+from scheduler.cli.arguments import INVOICE as INVOICE_NUMBER
+from scheduler.cli.arguments import ORG, PERIOD
 from scheduler.cli.base import EXITS_API, EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.clean import clean, shortened, width
 from scheduler.cli.session import Session
@@ -57,7 +59,7 @@ def list_periods(session: Session, output: str) -> None:
     examples=("dure period close", "dure period close 2026-11 --wait-timeout 10m --yes"),
     see_also=("invoice list",),
 )
-@click.argument("name", metavar="[PERIOD]", required=False, default="")
+@click.argument("name", type=PERIOD, metavar="[PERIOD]", required=False, default="")
 @option("--wait-timeout", type=SPAN, metavar="DURATION", default=0, help="Wait until it is closed, at most so long.")
 @option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option("table", "json", "yaml", "id")
@@ -108,8 +110,8 @@ def _agreed(session: Session, name: str) -> str:
     examples=("dure invoice list", "dure invoice list --period 2026-11 --org hanul-ai -o csv"),
     see_also=("invoice get", "invoice verify"),
 )
-@option("--period", metavar="PERIOD", default="", help="Invoices of this period.")
-@option("--org", metavar="ORG", default="", help="Invoices of this organisation.")
+@option("--period", type=PERIOD, metavar="PERIOD", default="", help="Invoices of this period.")
+@option("--org", type=ORG, metavar="ORG", default="", help="Invoices of this organisation.")
 @output_option()
 def list_invoices(session: Session, period: str, org: str, output: str) -> None:
     """List usage invoices, newest first."""
@@ -129,7 +131,7 @@ def list_invoices(session: Session, period: str, org: str, output: str) -> None:
     ),
     see_also=("invoice verify",),
 )
-@click.argument("number", metavar="NUMBER")
+@click.argument("number", type=INVOICE_NUMBER, metavar="NUMBER")
 @output_option("table", "json", "yaml", "csv", "text")
 def get(session: Session, number: str, output: str) -> None:
     """Show a usage invoice with its lines.
@@ -164,7 +166,7 @@ def get(session: Session, number: str, output: str) -> None:
     examples=("dure invoice verify NUMBER", "dure invoice verify NUMBER -o json"),
     see_also=("invoice get",),
 )
-@click.argument("number", metavar="NUMBER")
+@click.argument("number", type=INVOICE_NUMBER, metavar="NUMBER")
 @output_option("table", "json", "yaml")
 def verify(session: Session, number: str, output: str) -> int:
     """Recompute an invoice and compare.

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from scheduler.cli.base import EXITS_ALWAYS, EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.session import Session
 
+if TYPE_CHECKING:
+    from scheduler.cli.files import Joined
+
+DOCUMENTS_MAX = 20
 policy = group(
     "policy",
     "Check, apply and show the fair-share policy.",
@@ -68,6 +74,7 @@ def apply(session: Session, names: tuple[str, ...], reason: str, yes: bool, outp
     from scheduler.schema.bodies import PolicyRequest
 
     files = Joined(names)
+    _readable(files)
     body = request(PolicyRequest, {"text": "FILE"}, text=files.text, file=files.name[:200], reason=reason)
     session.confirm(f"Apply {', '.join(names)} on {session.server}?", yes=yes)
     try:
@@ -78,6 +85,18 @@ def apply(session: Session, names: tuple[str, ...], reason: str, yes: bool, outp
         raise Fault([files.locate(finding) for finding in problem.findings], files.sources) from problem
     session.told(applied, POLICY, output, f"policy/{applied.version} {'applied' if new else 'in force already'}")
     session.next(("See", "dure policy show"), ("Quota", "dure quota"))
+
+
+def _readable(files: Joined) -> None:
+    """Raise Fault with what makes the text no YAML, or more of it than is read; the server checks the rest."""
+    from scheduler.cli.errors import Fault
+    from scheduler.schema.report import POLICY_CODES, Report
+    from scheduler.schema.yamlpos import read_yaml
+
+    report = Report(files.name, POLICY_CODES)
+    read_yaml(files.text, report, documents_max=DOCUMENTS_MAX)
+    if not report.clean:
+        raise Fault([files.locate(finding) for finding in report.findings()], files.sources)
 
 
 @command("show", parent=policy, examples=("dure policy show", "dure policy show 3 --text > policy-3.yaml"))

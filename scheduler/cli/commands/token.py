@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from scheduler.cli.arguments import TOKEN
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.build import request
 from scheduler.cli.session import Session
@@ -62,7 +63,7 @@ def list_(session: Session, output: str) -> None:
 
 
 @command("revoke", parent=token, exit_codes=EXITS_CHANGE, examples=("dure token revoke k3v9",))
-@click.argument("token_id", metavar="ID")
+@click.argument("token_id", type=TOKEN, metavar="ID")
 def revoke(session: Session, token_id: str) -> None:
     """End a token at once."""
     body = session.client.revoke_token(token_id)
