@@ -19,8 +19,8 @@ from scheduler.api.params import (
     from_number_cursor,
     to_cursor,
 )
-from scheduler.schema.bodies import EventBody, JobBody, Listing, TaskBody, WhyBody
-from scheduler.services import job_views, jobs, submit, why
+from scheduler.schema.bodies import EventBody, JobBody, Listing, PlanBody, TaskBody, WhyBody
+from scheduler.services import job_views, jobs, plan, submit, why
 from scheduler.services.logs import read_log
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -37,6 +37,13 @@ def submit_job(deps: D, actor: Caller, task: TaskBody, key: Key, response: Respo
     body, is_new = submit.submit(deps.store, deps.policies, deps.packages, task, actor, key, job_id, now_ms)
     response.status_code = 201 if is_new else 200
     return body
+
+
+@router.post("/plan", responses=writes(404))
+def plan_job(deps: D, actor: Caller, task: TaskBody) -> PlanBody:
+    """What a task would become and could cost at most. Refused as a submission would be; nothing is changed."""
+    with deps.store.read() as view:
+        return plan.plan(view, deps.policies, task, actor, deps.clock())
 
 
 @router.get("", responses=reads())

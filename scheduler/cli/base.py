@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from scheduler.cli import exits
+from scheduler.cli.streams import writing
 
 GLOBAL = "Global options"
 OUTPUT = "Output options"
@@ -47,9 +48,10 @@ class Pages(click.Command):
     usages: Sequence[str] = ()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click's, but every complaint knows whose command line it is about."""
+        """As click's, but every complaint knows whose command line it is about; it prints help where that is asked."""
         try:
-            return super().parse_args(ctx, args)
+            with writing():
+                return super().parse_args(ctx, args)
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise

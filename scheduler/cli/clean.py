@@ -14,6 +14,7 @@ _ESCAPES = re.compile(
     re.DOTALL,
 )
 _SPACES = re.compile(r"[\t\r\n\v\f\x85\u2028\u2029]+")
+ECHO_MAX = 200
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -36,6 +37,11 @@ def clean_json(text: str) -> str:
 def unsafe(text: str) -> bool:
     """Whether JSON text holds what a terminal might act upon."""
     return _UNSAFE_IN_JSON.search(text) is not None
+
+
+def shortened(text: str) -> str:
+    """What a user wrote, in quotes as a message shows it: on one line, cut after ECHO_MAX characters."""
+    return repr(text if len(text) <= ECHO_MAX else text[: ECHO_MAX - 1] + "…")
 
 
 def width(text: str) -> int:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from scheduler.cli.clean import clean, width
+from scheduler.cli.program import as_called
+from scheduler.cli.streams import tell
 from scheduler.core.errors import DureError, Finding
 
 SHOWN_COLUMNS_MAX = 100
@@ -42,22 +44,26 @@ class Fault(DureError):
         super().__init__(first.code, first.message, first.fix)
 
 
-def show_error(error: DureError, stream: TextIO | None = None) -> None:
+def show_error(error: DureError) -> None:
     """Print an error with all its findings on standard error."""
-    stream = stream or sys.stderr
+    to = sys.stderr
     findings: tuple[Finding, ...] = getattr(error, "findings", ())
     sources: Mapping[str, str] = getattr(error, "sources", {})
     lines: list[str] = []
-    if not findings or not isinstance(error, Fault):
-        lines += _headline(error.code, "", error.message, stream)
+    # A server's sentence is often its first finding's: then the findings say all of it.
+    said = isinstance(error, Fault) or any(finding.message and finding.message in error.message for finding in findings)
+    if not findings or not said:
+        lines += _headline(error.code, "", error.message, to)
         lines += _fix(error.fix)
     for finding in findings[:FINDINGS_MAX]:
-        lines += show_finding(finding, sources, stream)
+        lines += show_finding(finding, sources, to)
+    if findings and said and not any(finding.fix for finding in findings):
+        lines += _fix(error.fix)
     if len(findings) > FINDINGS_MAX:
         lines.append(f"and {len(findings) - FINDINGS_MAX} more findings")
     codes = list(dict.fromkeys([finding.code for finding in findings] or [error.code]))
-    lines += [f"  more  dure explain {clean(code)}" for code in codes[:MORE_MAX]]
-    stream.write("\n".join(lines) + "\n")
+    lines += [f"  more  {as_called(f'dure explain {clean(code)}')}" for code in codes[:MORE_MAX]]
+    tell("\n".join(lines) + "\n")
 
 
 def show_finding(finding: Finding, sources: Mapping[str, str], stream: TextIO) -> list[str]:
@@ -99,4 +105,4 @@ def excerpt(text: str, line: int, column: int) -> list[str]:
 
 def warn(text: str) -> None:
     """A warning on standard error."""
-    sys.stderr.write(f"{paint('warning', YELLOW, sys.stderr)} {clean(text)}\n")
+    tell(f"{paint('warning', YELLOW, sys.stderr)} {clean(text)}\n")

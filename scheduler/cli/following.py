@@ -27,7 +27,7 @@ class Follower:
     def __init__(
         self, client: Client, write: Callable[[bytes], None], session: Session, job: str, rank: int, attempt: int
     ) -> None:
-        """``attempt`` 0 follows the newest, and those after it."""
+        """``job`` is its id: a name could come to mean another job. ``attempt`` 0: the newest and those after."""
         self._client = client
         self._write = write
         self._session = session

@@ -12,12 +12,14 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scheduler.cli.clean import clean, clean_json, unsafe
 from scheduler.cli.errors import colourful
+from scheduler.cli.layout import GAP, Fitted, cards, fitted
 from scheduler.cli.tables import Column, Sheet, View
 
 PLAIN_COLUMNS = 100_000
@@ -34,10 +36,11 @@ class Page:
     columns: int
 
 
-def stdout_page() -> Page:
-    """What standard output is now."""
+def stdout_page(indent: int = 0) -> Page:
+    """What standard output is now, without ``indent`` columns that the caller writes itself."""
     terminal = sys.stdout.isatty()
-    return Page(terminal, colourful(sys.stdout), shutil.get_terminal_size().columns if terminal else PLAIN_COLUMNS)
+    columns = shutil.get_terminal_size().columns if terminal else PLAIN_COLUMNS
+    return Page(terminal, colourful(sys.stdout), max(1, columns - indent))
 
 
 def stdout_view(now_ms: int) -> View:
@@ -51,8 +54,13 @@ def plain(body: Any) -> Any:
     return body.model_dump(mode="json") if hasattr(body, "model_dump") else body
 
 
-def render(body: Any, sheet: Sheet, output: str, view: View, items: Sequence[Any] | None = None) -> str:
-    """The text of a body, or of the items of a listing. ``items`` None means that the body is the only item."""
+def render(
+    body: Any, sheet: Sheet, output: str, view: View, items: Sequence[Any] | None = None, page: Page | None = None
+) -> str:
+    """The text of a body, or of the items of a listing. ``items`` None means that the body is the only item.
+
+    page: where a table goes; standard output without it.
+    """
     rows = [body] if items is None else list(items)
     match output:
         case "json":
@@ -69,8 +77,12 @@ def render(body: Any, sheet: Sheet, output: str, view: View, items: Sequence[Any
             return "".join(clean(sheet.name(row)) + "\n" for row in rows)
     if items is None and sheet.card:
         return card(sheet, body, view)
-    columns = [column for column in sheet.columns if output == "wide" or not column.wide]
-    return table(columns, rows, view, stdout_page())
+    # -o wide shows all there is: nothing leaves, and where it does not fit each row becomes a card.
+    if output == "wide":
+        columns = [replace(column, leaves=0) for column in sheet.columns]
+    else:
+        columns = [column for column in sheet.columns if not column.wide]
+    return table(columns, rows, view, page or stdout_page())
 
 
 def to_json(value: Any, indent: int | None = 2) -> str:
@@ -110,19 +122,41 @@ def _cell(value: Any) -> str:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Any], view: View, page: Page) -> str:
-    """A table with a heading; on a terminal it is as wide as that, elsewhere as wide as its cells."""
+    """A table with a heading, as wide as its cells; on a narrower terminal it is made to fit, and says how."""
     if not rows:
         return ""
+    cells = [[clean(column.cell(row, view)) for column in columns] for row in rows]
+    if not page.terminal:
+        return _grid(columns, cells, page, None)
+    fit = fitted(columns, cells, page.columns)
+    if fit is None:
+        return cards(columns, cells, page.columns)
+    left = [clean(column.title) for place, column in enumerate(columns) if place not in fit.shown]
+    note = f"(not shown: {', '.join(left)}; all of it: -o wide)" if left else ""
+    kept = [[row[place] for place in fit.shown] for row in cells]
+    lines = textwrap.wrap(note, page.columns)
+    return _grid([columns[place] for place in fit.shown], kept, page, fit) + "".join(f"{line}\n" for line in lines)
+
+
+def _grid(columns: Sequence[Column], cells: Sequence[Sequence[str]], page: Page, fit: Fitted | None) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    gap = fit.gap if fit else GAP
+    grid = Table(box=None, pad_edge=False, show_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     grid.show_header = any(column.title for column in columns)
-    for column in columns:
+    for place, column in enumerate(columns):
         justify: Any = "right" if column.right else "left"
-        grid.add_column(clean(column.title), justify=justify, no_wrap=not column.folds, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(clean(column.cell(row, view))) for column in columns))
+        overflow: Any = "ellipsis" if column.cuts else "fold"
+        grid.add_column(
+            clean(column.title),
+            justify=justify,
+            no_wrap=not column.folds,
+            overflow=overflow,
+            width=fit.widths[place] if fit else None,
+        )
+    for row in cells:
+        grid.add_row(*(Text(text) for text in row))
     return _printed(grid, page)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ import click
 from scheduler.cli.base import Flags
 from scheduler.cli.clean import clean, width
 from scheduler.cli.errors import BOLD, DIM, paint, warn
+from scheduler.cli.program import as_called
+from scheduler.cli.streams import DONE, put, tell
 from scheduler.client.config import TOKEN_VARIABLE, sound_token
 from scheduler.core.errors import Fatal
 
@@ -28,6 +32,8 @@ NOT_CONFIRMED = "DURE-1007"
 NO_LOGIN = "DURE-4001"
 NO_PROJECT = "DURE-1009"
 TIMEOUT_SECONDS = 30.0
+TRIES = 4
+WAIT_SAID_SECONDS = 3.0
 TOO_MANY = "DURE-8003"
 PAGES_MAX = 200
 
@@ -38,6 +44,7 @@ class Session:
     def __init__(self, flags: Flags) -> None:
         self.flags = flags
         self._opened: list[Client] = []
+        self._wait_said = False
 
     @cached_property
     def config(self) -> Configuration:
@@ -69,18 +76,43 @@ class Session:
         """The client with the user's token; raises Fatal when nobody is logged in."""
         token = self.token()
         if not token:
-            fix = f"dure login --server {self.server}, or set {TOKEN_VARIABLE}"
+            fix = f"dure login --server {shlex.quote(self.server)}, or set {TOKEN_VARIABLE}"
             raise Fatal(NO_LOGIN, f"you are not logged in to {self.server}", fix)
         return self.connect(self.server, token)
 
-    def connect(self, server: str, token: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tries: int = 4) -> Client:
+    def client_that_tries(self, tries: int) -> Client:
+        """The client, or one for a question that is not worth so many tries; raises Fatal when nobody is logged in."""
+        return self.client if tries >= TRIES else self.connect(self.server, self.token(), tries=tries)
+
+    def connect(
+        self, server: str, token: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tries: int = TRIES
+    ) -> Client:
         """A client that is closed with the session."""
         from scheduler.client.http import Client
         from scheduler.client.transport import Policy
 
-        client = Client(server, token, timeout_seconds=timeout_seconds, policy=Policy(tries=tries))
+        policy = Policy(tries=tries)
+        client = Client(server, token, timeout_seconds=timeout_seconds, policy=policy, around=self._patience)
         self._opened.append(client)
         return client
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """While the server is waited for: on a terminal it is said once, after WAIT_SAID_SECONDS."""
+        if self._wait_said or self.flags.quiet or not sys.stderr.isatty():
+            yield
+            return
+        timer = threading.Timer(WAIT_SAID_SECONDS, self._say_waiting)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _say_waiting(self) -> None:
+        self._wait_said = True
+        self.talk(f"waiting for {self.server} ...")
 
     def close(self) -> None:
         """Close the clients."""
@@ -92,30 +124,31 @@ class Session:
     def talk(self, text: str = "") -> None:
         """A line for people; silent with --quiet."""
         if not self.flags.quiet:
-            sys.stderr.write(clean(text) + "\n")
+            tell(clean(text) + "\n")
 
     def warn(self, text: str) -> None:
         """A warning, also with --quiet."""
         warn(text)
 
     def next(self, *steps: tuple[str, str]) -> None:
-        """The commands that are useful now: (label, command)."""
+        """The commands that are useful now: (label, command), with ``dure`` as this program was called."""
         if self.flags.quiet:
             return
         columns = max(width(label) for label, _ in steps)
         for label, command in steps:
             space = " " * (columns - width(label) + 2)
-            sys.stderr.write(f"  {paint(label, DIM, sys.stderr)}{space}{paint(clean(command), BOLD, sys.stderr)}\n")
+            shown = clean(as_called(command))
+            tell(f"  {paint(label, DIM, sys.stderr)}{space}{paint(shown, BOLD, sys.stderr)}\n")
 
     def data(self, text: str) -> None:
         """A line of data."""
-        sys.stdout.write(text + "\n")
+        put(text + "\n")
 
     def emit(self, body: Any, sheet: Sheet, output: str, items: Sequence[Any] | None = None) -> None:
         """Print a body, or the items of a listing, in the shape that ``-o`` names."""
         from scheduler.cli.render import render, stdout_view
 
-        sys.stdout.write(render(body, sheet, output, stdout_view(self.now_ms()), items))
+        put(render(body, sheet, output, stdout_view(self.now_ms()), items))
         if items == [] and output in ("table", "wide") and sheet.empty:
             self.talk(sheet.empty)
 
@@ -128,10 +161,16 @@ class Session:
 
     def told(self, body: Any, sheet: Sheet, output: str, sentence: str) -> None:
         """What became of a thing: one line such as ``job/ID queued``, or the body in another shape."""
+        self.made(sentence)
         if output == "table":
             self.data(clean(sentence))
         else:
             self.emit(body, sheet, output)
+
+    def made(self, sentence: str) -> None:
+        """Note a change that was made: told where the output itself cannot be written."""
+        meta = click.get_current_context().meta
+        meta[DONE] = joined((str(meta.get(DONE, "")), clean(sentence)))
 
     def all_pages(self, fetch: Callable[[str], Any]) -> Any:
         """A listing with the items of all its pages; ``fetch`` gets the cursor. Raises Fatal after PAGES_MAX."""
@@ -144,21 +183,26 @@ class Session:
             items += page.items
         raise Fatal(TOO_MANY, f"the list has more than {len(items)} items", "narrow it by its options")
 
-    def confirm(self, question: str, *, yes: bool) -> None:
-        """Ask before something that cannot be taken back; without a terminal nothing is asked.
+    def confirm(self, question: str, *, yes: bool, consent: bool = False) -> None:
+        """Ask before something that one may not want; without a terminal nothing is asked and it is done.
 
-        Raises click.Abort when the answer is no, and Fatal when --no-input forbids to ask on a terminal.
+        ``consent``: it cannot be taken back. Then only a typed yes will do, and where nothing can be asked it is
+        refused. Raises click.Abort when the answer is no, and Fatal when an answer is needed and cannot be given.
         """
-        if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if yes:
             return
-        if self.flags.no_input:
-            raise Fatal(NOT_CONFIRMED, "this needs your consent, and --no-input forbids to ask", "add --yes")
-        sys.stderr.write(f"{clean(question)} [Y/n] ")
-        sys.stderr.flush()
+        terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        if not terminal and not consent:
+            return
+        if not terminal or self.flags.no_input:
+            why = "--no-input forbids to ask" if self.flags.no_input else "there is no terminal to ask on"
+            raise Fatal(NOT_CONFIRMED, f"this needs your consent, and {why}: {question}", "add --yes")
+        tell(f"{clean(question)} {'[y/N]' if consent else '[Y/n]'} ")
         answer = sys.stdin.readline()
         # ㅛ is what the key Y writes on a Korean keyboard.
-        if not answer or answer.strip().lower() not in ("", "y", "yes", "ㅛ"):
-            sys.stderr.write("nothing was done")
+        agreed = ("y", "yes", "ㅛ") if consent else ("", "y", "yes", "ㅛ")
+        if not answer or answer.strip().lower() not in agreed:
+            tell("nothing was done")
             raise click.Abort
 
     def now_ms(self) -> int:

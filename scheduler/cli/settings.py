@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from scheduler.cli.base import Flags
+from scheduler.cli.clean import shortened
 from scheduler.client.config import (
     CONFIG_WRONG,
     CONTEXT_VARIABLE,
@@ -22,7 +24,7 @@ from scheduler.client.config import (
     resolve,
     write_private,
 )
-from scheduler.core.errors import Fatal
+from scheduler.core.errors import DureError, Fatal
 
 CONFIG_FILE = "config.yaml"
 CREDENTIALS_FILE = "credentials.json"
@@ -30,6 +32,10 @@ PROJECT_FILE = "dure.yaml"
 FILE_BYTES_MAX = 256 * 1024
 PARENTS_MAX = 64
 CONTEXTS_MAX = 100
+BAD_VALUE = "DURE-1008"
+CONTEXT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+ORG_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+PROJECT_NAME = re.compile(r"(?=.{1,81}\Z)(?:[a-z0-9-]+/)?[a-z0-9-]+", re.ASCII)
 
 
 def read_bytes(path: Path) -> bytes | None:
@@ -56,8 +62,10 @@ def load_contexts(folder: Path) -> Contexts:
 
 
 def save_contexts(folder: Path, contexts: Contexts) -> None:
-    """Write config.yaml as a whole."""
+    """Write config.yaml as a whole; raises Fatal for what ``load_contexts`` would refuse, and writes nothing."""
     import yaml
+
+    from scheduler.cli.settings_files import read_contexts
 
     items = [
         {name: value for name in Context.__slots__ if (value := str(getattr(item, name)))} for item in contexts.items
@@ -65,7 +73,30 @@ def save_contexts(folder: Path, contexts: Contexts) -> None:
     body = {"current": contexts.current, "contexts": items}
     if len(items) > CONTEXTS_MAX:
         raise Fatal(CONFIG_WRONG, f"there are {len(items)} contexts, at most {CONTEXTS_MAX}", "dure context rm NAME")
-    write_private(folder / CONFIG_FILE, yaml.safe_dump(body, sort_keys=False, allow_unicode=True))
+    path = folder / CONFIG_FILE
+    text: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+    try:
+        read_contexts(text.encode(), str(path))
+    except DureError as error:
+        raise Fatal(BAD_VALUE, f"{path} could not be read with this in it: {error.message}", error.fix) from error
+    write_private(path, text)
+
+
+def check_context_name(name: str) -> None:
+    """Raise Fatal for a name that no context can have."""
+    if not CONTEXT_NAME.fullmatch(name):
+        fix = "use letters, digits, dots and dashes, at most 63, and begin with a letter or digit"
+        raise Fatal(BAD_VALUE, f"{shortened(name)} is no name of a context", fix)
+
+
+def given_places(**values: str) -> dict[str, str]:
+    """The places (server, org, project) that were given; raises Fatal for one that no context may hold."""
+    given = {name: value for name, value in values.items() if value}
+    for name, pattern, form in (("org", ORG_NAME, "ORG"), ("project", PROJECT_NAME, "PROJECT or ORG/PROJECT")):
+        if name in given and not pattern.fullmatch(given[name]):
+            fix = f"write {form} with small letters, digits and dashes"
+            raise Fatal(BAD_VALUE, f"--{name} {shortened(given[name])} is no name", fix)
+    return given
 
 
 def project_layer(start: Path) -> Layer | None:

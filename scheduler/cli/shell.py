@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from scheduler.cli import exits
+from scheduler.cli.streams import DONE, OutputError, flush, give_up, output_lost, prepare_streams, tell, writing
 
 if TYPE_CHECKING:  # loaded only when there is an error to show
     from scheduler.core.errors import DureError
@@ -17,47 +19,55 @@ USAGE = "DURE-1001"
 NO_COMMAND = "DURE-1002"
 NO_OPTION = "DURE-1003"
 INTERNAL = "DURE-9001"
+WORD_MAX = 200
+LONG_WORD = re.compile(rf"\S{{{WORD_MAX + 1},}}")
 COMPLETE_VARIABLE = "_DURE_COMPLETE"
 
 
 def run(root: click.Group, args: list[str], name: str) -> int:
     """Run the command line and return its exit code; standard output is flushed."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a narrow locale must not end the program
+    prepare_streams()
+    notes: dict[str, object] = {}
     try:
-        code = _guarded(root, args, name)
-        sys.stdout.flush()
+        code = _guarded(root, args, name, notes)
+        flush()
     except BrokenPipeError:
-        # The interpreter flushes once more at its end: give it something that takes the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         return exits.BROKEN_PIPE
+    except OutputError as error:
+        give_up(sys.stdout)
+        return _show(output_lost(error, str(notes.get(DONE, ""))))
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     return code
 
 
-def _guarded(root: click.Group, args: list[str], name: str) -> int:
+def _guarded(root: click.Group, args: list[str], name: str, notes: dict[str, object]) -> int:
+    """Run it; what its context noted stays in ``notes``. Raises OutputError when its output cannot be written."""
     debug = "--debug" in args  # click empties the list
     try:
         if COMPLETE_VARIABLE in os.environ:
             from click.shell_completion import shell_complete
 
-            return shell_complete(root, {}, name, COMPLETE_VARIABLE, os.environ[COMPLETE_VARIABLE])
+            with writing():
+                return shell_complete(root, {}, name, COMPLETE_VARIABLE, os.environ[COMPLETE_VARIABLE])
         with root.make_context(name, args) as context:
-            result = root.invoke(context)
+            try:
+                result = root.invoke(context)
+            finally:
+                notes.update(context.meta)
             return result if isinstance(result, int) else exits.OK
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        sys.stderr.write(error.format_message() + "\n")
+        tell(error.format_message() + "\n")
         return exits.USAGE
     except click.ClickException as error:
         return _show(usage_error(error))
     except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("\n")
+        tell("\n")
         return exits.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, OutputError):
         raise
     except Exception as error:  # the last net
         from scheduler.core.errors import DureError
@@ -68,8 +78,10 @@ def _guarded(root: click.Group, args: list[str], name: str) -> int:
 def _show(error: DureError) -> int:
     from scheduler.cli.errors import show_error
 
-    sys.stdout.flush()
-    show_error(error)
+    try:
+        flush()
+    finally:
+        show_error(error)
     return exits.exit_code(error)
 
 
@@ -93,13 +105,18 @@ def usage_error(error: click.ClickException) -> DureError:
     path = context.command_path if context else "dure"
     fix = f"{path} --help"
     if isinstance(error, click.NoSuchCommand):
-        message = f'there is no command "{path} {error.command_name}"'
+        message = f'there is no command "{path} {_capped(error.command_name)}"'
         return DureError(NO_COMMAND, message, _guess(error.possibilities, f"{path} ") or fix)
     if isinstance(error, click.NoSuchOption):
-        message = f'"{path}" has no option {error.option_name}'
+        message = f'"{path}" has no option {_capped(error.option_name)}'
         return DureError(NO_OPTION, message, _guess(error.possibilities, "") or fix)
-    message = error.format_message().strip().rstrip(".")
+    message = _capped(error.format_message().strip().rstrip("."))
     return DureError(USAGE, message[:1].lower() + message[1:], fix)
+
+
+def _capped(text: str) -> str:
+    """A text with every long word in it shortened: what the user wrote is shown, but not a whole file of it."""
+    return LONG_WORD.sub(lambda found: f"{found[0][:WORD_MAX]}…", text)
 
 
 def _guess(possibilities: list[str] | None, prefix: str) -> str:

@@ -7,14 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scheduler.cli.arguments import text_of
+from scheduler.cli.build import findings_of
+from scheduler.cli.clean import shortened
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import STDIN, read_file
-from scheduler.cli.session import Session
+from scheduler.cli.mending import NO_FLAVOR, at_workdir, flavor_fix, mended
+from scheduler.cli.session import NO_PROJECT, TRIES, Session
+from scheduler.cli.tables import won_of
 from scheduler.client.errors import ApiProblem
 from scheduler.client.package import Package, files_text, pack, size_text
-from scheduler.core.errors import Fatal, Finding
+from scheduler.core.errors import DureError, Fatal, Finding, Retry
 from scheduler.core.units import MS_PER_SECOND, format_duration
-from scheduler.schema.bodies import JobBody, TaskBody
+from scheduler.schema.bodies import JobBody, PlanBody, TaskBody
 from scheduler.schema.task import Override, Task, read_task, task_from_command
 
 if TYPE_CHECKING:
@@ -42,6 +47,10 @@ FIELD_BY_CODE = {
 }
 SHOWN_SECRETS_MAX = 5
 RUN_SHOWN_MAX = 80
+SECONDS_PER_HOUR = 3_600
+UNAUTHORISED = 401
+NO_SUCH_ROUTE = ("DURE-3000", "DURE-1045")
+"""What a server answers that has no plans yet: nothing at this address, or not for this method."""
 
 
 class Draft:
@@ -61,10 +70,11 @@ class Draft:
             read = read_task(content, name, overrides)
             self._base = Path.cwd() if file == STDIN else Path(file).parent
         else:
-            read = task_from_command(list(command or ()), overrides)
+            words = [text_of(word, "the command after --") for word in command or ()]
+            read = task_from_command(words, overrides)
             self._base = Path.cwd()
         if not isinstance(read, Task):
-            raise Fault(read, self._sources)
+            raise Fault([mended(finding, of_file=file is not None) for finding in read], self._sources)
         self._task = read
         self._project_given = str(given.get("project") or "")
 
@@ -75,7 +85,8 @@ class Draft:
             return None
         package, findings = pack(self._base / Path(self._task.workdir).expanduser())
         if package is None:
-            raise Fault(findings, self._sources)
+            place = self._task.places.get("workdir", "")
+            raise Fault([at_workdir(finding, place) for finding in findings], self._sources)
         return package
 
     def _warn_of_local_files(self) -> None:
@@ -98,19 +109,41 @@ class Draft:
         try:
             return complete.to_body(package.sha256 if package else None)
         except ValueError as error:
-            raise Fatal(BAD_VALUE, f"the task cannot be sent: {str(error).splitlines()[0]}", "") from error
+            raise Fault(findings_of(error, {name: f"{name} of the task" for name in TaskBody.model_fields})) from error
 
-    def show_plan(self, package: Package | None, project: str) -> None:
-        """The plan in a few lines for people."""
+    def plan(self, body: TaskBody, *, tries: int = TRIES) -> PlanBody | None:
+        """What the server says to it; None where the server is older than plans. Its refusals are placed."""
+        try:
+            return self._session.client_that_tries(tries).plan(body)
+        except ApiProblem as problem:
+            if problem.code in NO_SUCH_ROUTE:
+                return None
+            raise self._placed(problem) from problem
+
+    def checked_plan(self, package: Package | None) -> tuple[PlanBody | None, str]:
+        """The server's plan for a dry run, and the project; the server is asked only where one can be asked."""
+        session = self._session
+        if not session.config.settings.server.text or not session.token():
+            return None, self.project(ask=False)
+        try:
+            project = self.project(ask=True)
+            return self.plan(self.body(package), tries=1), project
+        except DureError as error:
+            if isinstance(error, Retry) or getattr(error, "status", None) == UNAUTHORISED:
+                session.warn(f"not checked by the server: {error.message}")
+            elif error.code != NO_PROJECT or self._project_given:
+                raise
+        return None, self.project(ask=False)
+
+    def show_plan(self, package: Package | None, project: str, plan: PlanBody | None) -> None:
+        """The plan in a few lines for people; ``plan`` has what only the server knows."""
         task = self._task
         self._session.talk(f"Plan  {task.name}  ({f'project {project}' if project else 'no project chosen yet'})")
-        total = task.nodes * task.gpus.per_node
-        limit = "the policy's default"
-        if task.time_seconds is not None:
-            limit = format_duration(task.time_seconds * MS_PER_SECOND)
+        total, flavor = task.nodes * task.gpus.per_node, plan.flavor if plan else task.gpus.flavor
         rows = [
-            ("GPUs", f"{task.nodes} x {task.gpus.per_node} {task.gpus.flavor} = {total}, time limit {limit}"),
+            ("GPUs", f"{task.nodes} x {task.gpus.per_node} {flavor} = {total}, time limit {self._limit(plan)}"),
             ("Tier", ", then ".join(task.tiers)),
+            *price_rows(plan),
             ("Runs", _shortened(task.run) + (" (as the Ray driver)" if task.entrypoint == "ray" else "")),
         ]
         if package:
@@ -122,6 +155,12 @@ class Draft:
             rest = len(package.secrets_left_out) - SHOWN_SECRETS_MAX
             self._session.talk(f"  {'':<7}left out as secret: {shown}{f' and {rest} more' if rest > 0 else ''}")
 
+    def _limit(self, plan: PlanBody | None) -> str:
+        """The time limit; where the task names none, the policy's."""
+        if self._task.time_seconds is not None:
+            return limit_text(self._task.time_seconds)
+        return f"{limit_text(plan.time_seconds)} (the policy's default)" if plan else "the policy's default"
+
     def submit(self, body: TaskBody, key: str) -> tuple[JobBody, bool]:
         """Send it; what the server refuses is shown at its place in the task file."""
         try:
@@ -130,10 +169,11 @@ class Draft:
             raise self._placed(problem) from problem
 
     def _placed(self, problem: ApiProblem) -> ApiProblem | Fault:
+        fix = flavor_fix(self._task.gpus.flavor, problem.fix) if problem.code == NO_FLAVOR else problem.fix
         findings = [self._task.locate(_in_task(finding)) for finding in problem.findings]
         if not findings and problem.code in FIELD_BY_CODE:
             where = FIELD_BY_CODE[problem.code]
-            finding = Finding(where, problem.code, problem.message, problem.fix)
+            finding = Finding(where, problem.code, problem.message, fix)
             findings = [found] if (found := self._task.locate(finding)) != finding else []
         if not findings:
             return problem
@@ -142,13 +182,33 @@ class Draft:
         return fault
 
 
+def price_rows(plan: PlanBody | None) -> list[tuple[str, str]]:
+    """A line for each tier with its price; no line without a plan."""
+    if plan is None:
+        return []
+    widest = max(len(item.tier) for item in plan.tiers)
+    texts = [
+        f"{item.tier.ljust(widest)}  {won_of(item.tenant_microwon_per_gpu_hour)} per GPU-hour,"
+        f" at most {won_of(item.most_microwon)} for an attempt"
+        for item in plan.tiers
+    ]
+    labels = ["Price", *[""] * len(texts)]
+    return list(zip(labels, [*texts, "what the tenant pays, before VAT"], strict=True))
+
+
+def limit_text(seconds: int) -> str:
+    """A time limit in hours, or in its own unit where it is no whole number of hours."""
+    hours, rest = divmod(seconds, SECONDS_PER_HOUR)
+    return format_duration(seconds * MS_PER_SECOND) if rest else f"{hours}h"
+
+
 def _overrides(config: Configuration, given: Mapping[str, Any]) -> Iterator[Override]:
     """Options and variables as overrides of the task's fields."""
     if os.environ.get(PROJECT_VARIABLE) and not given.get("project"):
         yield Override("project", config.project_path() or os.environ[PROJECT_VARIABLE], f"${PROJECT_VARIABLE}")
     for name, path in PATHS.items():
         if given.get(name) is not None:
-            yield Override(path, str(given[name]), f"--{name}")
+            yield Override(path, text_of(str(given[name]), f"--{name}"), f"--{name}")
     project = config.project_path(str(given.get("project") or "")) if given.get("project") else ""
     if project:
         yield Override("project", project, "--project")
@@ -159,9 +219,10 @@ def _overrides(config: Configuration, given: Mapping[str, Any]) -> Iterator[Over
     for text in given.get("env") or ():
         name, equals, value = text.partition("=")
         if not equals and name not in os.environ:
-            fix = f"write --env {name}=VALUE, or export it first"
-            raise Fatal(BAD_VALUE, f"--env {name}: there is no such variable here", fix)
-        yield Override(f"env.{name}", value if equals else os.environ[name], f"--env {name}")
+            fix = "write --env NAME=VALUE, or export it first"
+            raise Fatal(BAD_VALUE, f"--env {shortened(name)}: there is no such variable here", fix)
+        origin = f"--env {shortened(name)[1:-1]}"
+        yield Override(f"env.{name}", text_of(value if equals else os.environ[name], origin), origin)
 
 
 def _in_task(finding: Finding) -> Finding:

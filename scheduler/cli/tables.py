@@ -20,6 +20,7 @@ from scheduler.schema.times import local_text, parse_rfc3339, span_text
 BAR_CELLS = 16
 SMALL_MICROWON = 100 * MICRO_PER_WON
 NOTHING = "-"
+UNREADABLE_WON = -1
 ENDED = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
@@ -36,13 +37,19 @@ Cell = Callable[[Any, View], str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading and how a row's cell is made. ``wide``: only with -o wide. ``folds``: may break lines."""
+    """A column: its heading and how a row's cell is made.
+
+    wide: only with -o wide. right: numbers. On a terminal that is too narrow: folds: free text may break lines; cuts: a
+    name may end in an ellipsis; leaves: columns are left out in this order (0: never). Anything else stays whole.
+    """
 
     title: str
     cell: Cell
     wide: bool = False
     right: bool = False
     folds: bool = False
+    cuts: bool = False
+    leaves: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,27 @@ def won(name: str) -> Cell:
     return lambda row, view: won_text(getattr(row, name))
 
 
+def amount(name: str) -> Cell:
+    """Whole won of an invoice; a dash where its text does not say, and -1 stands for a text that cannot be read."""
+
+    def cell(row: Any, view: View) -> str:
+        value = getattr(row, name, None)
+        return NOTHING if value is None else "unreadable" if value == UNREADABLE_WON else won_text(value)
+
+    return cell
+
+
+def less(name: str) -> Cell:
+    """Whole won that are taken off."""
+    return lambda row, view: NOTHING if getattr(row, name, None) is None else won_text(-getattr(row, name))
+
+
+def tier_part(row: Any, view: View) -> str:
+    """What the tiers' factors take off the list price, or put on it."""
+    product = getattr(row, "product_won", None)
+    return NOTHING if product is None else won_text(product - row.list_won)
+
+
 def gpus(name: str) -> Cell:
     """Milli-GPUs as GPUs; a dash where there is no limit."""
     return lambda row, view: NOTHING if getattr(row, name) is None else gpus_text(getattr(row, name))
@@ -170,6 +198,14 @@ def time_limit(row: Any, view: View) -> str:
     return format_duration(row.time_seconds * MS_PER_SECOND)
 
 
+def token_state(row: Any, view: View) -> str:
+    """Whether a token still opens anything: revoked, expired or valid."""
+    expires_ms = instant_ms(row.expires_at)
+    if row.revoked:
+        return "revoked"
+    return "expired" if expires_ms is not None and expires_ms <= view.now_ms else "valid"
+
+
 def exit_status(row: Any, view: View) -> str:
     """A job's exit code, when there is one."""
     return NOTHING if row.exit_code is None else str(row.exit_code)
@@ -188,7 +224,12 @@ def weight(row: Any, view: View) -> str:
 
 def cost(row: Any, view: View) -> str:
     """Micro-won as won; small amounts with two places."""
-    return microwon_text(row.posted_microwon, 2 if 0 < row.posted_microwon < SMALL_MICROWON else 0)
+    return won_of(row.posted_microwon)
+
+
+def won_of(microwon: int) -> str:
+    """Micro-won as won for screens; small amounts with two places."""
+    return microwon_text(microwon, 2 if 0 < microwon < SMALL_MICROWON else 0)
 
 
 def by_field(name: str) -> Callable[[Any], str]:

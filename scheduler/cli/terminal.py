@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import TextIO
 
+from scheduler.cli.streams import writing
+
 # Colours (SGR), erasing a line and going back in it: what progress bars use.
 _ALLOWED = re.compile(r"\x1b\[[0-9;:]*[mK]")
 _SEQUENCE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-OQ-WYZ\\`-~])"
@@ -21,15 +23,17 @@ def output_writer(stream: TextIO) -> Callable[[bytes], None]:
     if not stream.isatty():
 
         def raw(content: bytes) -> None:
-            stream.buffer.write(content)
-            stream.buffer.flush()
+            with writing():
+                stream.buffer.write(content)
+                stream.buffer.flush()
 
         return raw
     text = TerminalText()
 
     def filtered(content: bytes) -> None:
-        stream.write(text.feed(content))
-        stream.flush()
+        with writing():
+            stream.write(text.feed(content))
+            stream.flush()
 
     return filtered
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from scheduler.cli.clean import shortened
 from scheduler.core.errors import Fatal
 
 BAD_VALUE = "DURE-1008"
@@ -62,7 +63,7 @@ def instant(text: str, option: str, now_ms: int) -> str:
         return rfc3339(parse_rfc3339(text))
     except (ValueError, OverflowError) as error:
         fix = "write a date, an instant with its offset, or how long ago: 7d"
-        raise Fatal(BAD_VALUE, f"{option} {text!r} is no instant", fix) from error
+        raise Fatal(BAD_VALUE, f"{option} {shortened(text)} is no instant", fix) from error
 
 
 def capacity(texts: tuple[str, ...]) -> dict[str, int]:
@@ -71,8 +72,10 @@ def capacity(texts: tuple[str, ...]) -> dict[str, int]:
     for text in texts:
         flavor, _, count = text.partition("=")
         if not flavor or not (count.isascii() and count.isdigit() and len(count) < 8):
-            raise Fatal(BAD_VALUE, f"--capacity {text!r} is not FLAVOR=N", "write for example --capacity h100-80g=96")
+            raise Fatal(
+                BAD_VALUE, f"--capacity {shortened(text)} is not FLAVOR=N", "write for example --capacity h100-80g=96"
+            )
         if flavor in found:
-            raise Fatal(BAD_VALUE, f"--capacity names {flavor} twice", "name each flavor once")
+            raise Fatal(BAD_VALUE, f"--capacity names {shortened(flavor)} twice", "name each flavor once")
         found[flavor] = int(count)
     return found

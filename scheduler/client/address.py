@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from scheduler.core.errors import Fatal
 
 USAGE = "DURE-1001"
+SHOWN_MAX = 200
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -21,12 +22,17 @@ def normal_server(text: str) -> str:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError as error:
-        raise Fatal(USAGE, f"{text!r} is not a server's address: {error}", fix) from error
+        raise Fatal(USAGE, f"{_shown(text)} is not a server's address: {error}", fix) from error
     if parts.scheme not in ("http", "https") or not parts.hostname or not text.isascii() or not text.isprintable():
-        raise Fatal(USAGE, f"{text!r} is not a server's address", fix)
+        raise Fatal(USAGE, f"{_shown(text)} is not a server's address", fix)
     if parts.username or parts.password or parts.query or parts.fragment or " " in text or "\\" in text:
         raise Fatal(USAGE, "a server's address has no user, query, fragment or space in it", fix)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def _shown(text: str) -> str:
+    """What the user wrote, in quotes and cut where it is long."""
+    return repr(text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…")
 
 
 def sends_in_clear(server: str) -> bool:

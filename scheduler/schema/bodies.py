@@ -53,6 +53,7 @@ from scheduler.schema.body_operator import (
     ReportRequest,
     StopBody,
 )
+from scheduler.schema.body_plan import PlanBody, PlanTierBody
 from scheduler.schema.body_registry import (
     CheckBody,
     InvoiceBody,
@@ -87,6 +88,8 @@ __all__ = [
     "Problem",
     "FindingBody",
     "TaskBody",
+    "PlanTierBody",
+    "PlanBody",
     "JobBody",
     "EventBody",
     "BlockerBody",

@@ -142,6 +142,12 @@ SERVER_CODES: dict[str, Code] = {
         " written by the request that failed.",
         "tell the server's operator the incident's id",
     ),
+    "DURE-9002": Code(
+        "output lost",
+        "The command did its work, and what it had to print could not be written: the disk is full, or the output was"
+        " closed. A change that was made stays made; the message names it where it can.",
+        "dure queue",
+    ),
     "DURE-9041": Code(
         "impossible times",
         "The instants of an attempt contradict each other, such as an end before the beginning. Nothing is charged"

@@ -138,17 +138,23 @@ def invoice_csv_text(view: Reader, actor: Actor, number: str) -> str:
 
 
 def _summary(record: InvoiceRecord) -> InvoiceSummary:
-    totals = parse_invoice(record.invoice_json).totals
+    """An invoice as lists show it; where the stored text is damaged, every amount is -1, which no invoice has."""
+    amounts = (-1,) * 5
+    with contextlib.suppress(ValueError):
+        totals = parse_invoice(record.invoice_json).totals
+        supply_won = totals.supply_value_won
+        amounts = (totals.list_won, totals.subsidy_won, supply_won, totals.vat_won, totals.payable_won)
+    list_won, subsidy_won, supply_won, vat_won, payable_won = amounts
     return InvoiceSummary(
         number=record.number,
         org=record.org,
         period=record.period,
         issued_at=instant(record.issued_at_ms),
-        list_won=totals.list_won,
-        subsidy_won=totals.subsidy_won,
-        supply_won=totals.supply_value_won,
-        vat_won=totals.vat_won,
-        payable_won=totals.payable_won,
+        list_won=list_won,
+        subsidy_won=subsidy_won,
+        supply_won=supply_won,
+        vat_won=vat_won,
+        payable_won=payable_won,
         sha256=record.sha256,
     )
 

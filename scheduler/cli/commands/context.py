@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 import click
@@ -64,14 +63,14 @@ def list_(session: Session, output: str) -> None:
 @_place_options
 def use(session: Session, name: str, org: str, project: str) -> None:
     """Make a context the one in use, and change its organisation or project."""
-    from scheduler.cli.settings import load_contexts, save_contexts
+    from scheduler.cli.settings import given_places, load_contexts, save_contexts
 
     folder = config_dir(os.environ)
     contexts = load_contexts(folder)
     if contexts.find(name) is None:
         known = ", ".join(item.name for item in contexts.items) or "none yet"
         raise Fatal(NO_CONTEXT, f'no context "{name}"; contexts: {known}', "dure context add NAME --server URL")
-    changed = update_context(contexts, name, _given(org=org, project=project))
+    changed = update_context(contexts, name, given_places(org=org, project=project))
     save_contexts(folder, Contexts(name, changed.items))
     session.talk(f"context {name} is in use")
     session.next(("Settings", "dure config show --origin"), ("Log in", "dure login"))
@@ -89,18 +88,17 @@ def use(session: Session, name: str, org: str, project: str) -> None:
 @_place_options
 def add(session: Session, name: str, use_it: bool, org: str, project: str) -> None:
     """Add a context for --server; one of this name is changed."""
-    from scheduler.cli.settings import load_contexts, save_contexts
+    from scheduler.cli.settings import check_context_name, given_places, load_contexts, save_contexts
     from scheduler.client.address import normal_server
 
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name, re.ASCII):
-        raise Fatal(BAD_VALUE, f"{name!r} is no name of a context", "use letters, digits, dots and dashes")
+    check_context_name(name)
     folder = config_dir(os.environ)
     contexts = load_contexts(folder)
     known = contexts.find(name)
     if not session.flags.server and known is None:
         raise Fatal(BAD_VALUE, "a new context needs its server", f"dure context add {name} --server URL")
     server = normal_server(session.flags.server) if session.flags.server else ""
-    changed = update_context(contexts, name, _given(server=server, org=org, project=project))
+    changed = update_context(contexts, name, given_places(server=server, org=org, project=project))
     save_contexts(folder, Contexts(name if use_it or not contexts.current else contexts.current, changed.items))
     session.talk(f"context {name} {'changed' if known else 'added'}")
     session.next(("Use it", f"dure context use {name}"), ("Log in", f"dure --context {name} login"))
@@ -118,16 +116,6 @@ def remove(session: Session, name: str) -> None:
         raise Fatal(NO_CONTEXT, f'no context "{name}"', "dure context list")
     save_contexts(folder, contexts.without(name))
     session.talk(f"context {name} removed")
-
-
-def _given(**values: str) -> dict[str, str]:
-    """The settings that were given; raises Fatal for one that no file may hold."""
-    given = {name: value for name, value in values.items() if value}
-    for name in ("org", "project"):
-        pattern = r"[a-z0-9-]+/[a-z0-9-]+|[a-z0-9-]+" if name == "project" else r"[a-z0-9-]+"
-        if name in given and not re.fullmatch(pattern, given[name], re.ASCII):
-            raise Fatal(BAD_VALUE, f"--{name} {given[name]!r} is no name", "use small letters, digits and dashes")
-    return given
 
 
 @command("show", parent=config, exit_codes=EXITS_ALWAYS, examples=("dure config show", "dure config show --origin"))

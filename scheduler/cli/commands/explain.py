@@ -7,6 +7,7 @@ import re
 import click
 
 from scheduler.cli.base import EXITS_ALWAYS, command, output_option
+from scheduler.cli.clean import shortened
 from scheduler.cli.exits import NOT_FOUND
 from scheduler.cli.session import Session
 from scheduler.core.errors import Fatal
@@ -44,7 +45,7 @@ def explain(session: Session, code: str | None, output: str) -> None:
     number = re.fullmatch(r"(?:DURE-?)?(\d{4})", code.strip(), re.IGNORECASE | re.ASCII)
     row = rows.get(f"DURE-{number[1]}") if number else None
     if row is None:
-        raise Fatal(NO_CODE, f"there is no code {code!r}", "dure explain lists them all")
+        raise Fatal(NO_CODE, f"there is no code {shortened(code)}", "dure explain lists them all")
     if output == "table":
         session.data(f"{row.code}  {row.title}\n\n{row.explanation}\n\nFor example:\n  {row.example}")
     else:

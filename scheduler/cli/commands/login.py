@@ -44,21 +44,23 @@ def login(session: Session, token_stdin: bool, name: str, org: str, project: str
     The token is checked with the server, kept in a file that only you can read, and sent to that server alone. Ask an
     administrator for one (dure token create). Signing in with a browser comes in a later version.
     """
-    from scheduler.cli.settings import CREDENTIALS_FILE, load_contexts, save_contexts
+    from scheduler.cli.settings import CREDENTIALS_FILE, check_context_name, given_places, load_contexts, save_contexts
 
     # A context that does not exist yet is what login makes: only the address is taken from the settings.
     server = normal_server(session.flags.server) if session.flags.server else session.server
+    folder = config_dir(os.environ)
+    contexts, credentials = load_contexts(folder), Credentials(folder / CREDENTIALS_FILE)
+    credentials.load()  # a file that is not safe to replace is a reason not to ask the server at all
+    chosen = name or session.flags.context or _context_for(contexts, server)
+    check_context_name(chosen)
+    updated = update_context(contexts, chosen, given_places(server=server, org=org, project=project))
     if sends_in_clear(server):
         session.warn(f"{server} is not encrypted: the token can be read on its way")
     token = _token(session, token_stdin)
     who = session.connect(server, token).whoami()
-    folder = config_dir(os.environ)
-    Credentials(folder / CREDENTIALS_FILE).put(server, Token(token, who.user))
-    contexts = load_contexts(folder)
-    chosen = name or session.flags.context or _context_for(contexts, server)
-    changes = {key: value for key, value in (("server", server), ("org", org), ("project", project)) if value}
-    updated = update_context(contexts, chosen, changes)
+    # The settings first: where they cannot be written, no token is stored either.
     save_contexts(folder, Contexts(chosen, updated.items))
+    credentials.put(server, Token(token, who.user))
     session.talk(f"logged in to {server} as {who.user} (context {chosen})")
     session.next(("Who am I", "dure whoami"), ("First job", "dure submit FILE"))
 

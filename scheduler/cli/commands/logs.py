@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from scheduler.cli import exits
+from scheduler.cli.arguments import JOB
 from scheduler.cli.base import EXITS_API, command, option
 from scheduler.cli.session import Session
+from scheduler.cli.streams import flush
 from scheduler.cli.when import SPAN
+from scheduler.core.errors import Fatal
 
+if TYPE_CHECKING:
+    from scheduler.schema.bodies import JobBody
+
+NO_JOB = "DURE-3001"
+BAD_VALUE = "DURE-1008"
 JOB_EXITS = (exits.JOB_FAILED, exits.JOB_NOT_FINISHED, exits.JOB_NOT_FOUND, exits.JOB_CANCELLED, exits.INTERRUPTED)
 
 
@@ -20,7 +29,7 @@ JOB_EXITS = (exits.JOB_FAILED, exits.JOB_NOT_FINISHED, exits.JOB_NOT_FOUND, exit
     examples=("dure logs llm-sft", "dure logs -f llm-sft", "dure logs llm-sft --rank 1 --attempt 2"),
     see_also=("why", "job events"),
 )
-@click.argument("job", metavar="JOB")
+@click.argument("job", type=JOB, metavar="JOB")
 @option("-f", "--follow", is_flag=True, help="Go on until the job has ended; its end is the exit code.")
 @option(
     "--rank", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Output of this rank of the gang."
@@ -32,6 +41,8 @@ JOB_EXITS = (exits.JOB_FAILED, exits.JOB_NOT_FINISHED, exits.JOB_NOT_FOUND, exit
 def logs(session: Session, job: str, follow: bool, rank: int, attempt: int | None, wait_timeout: int | None) -> int:
     """Print a job's output.
 
+    JOB is looked up once: a newer job of the same name changes nothing.
+
     With -f the output is followed through every attempt, and the exit code tells how the job ended: 0 succeeded, 100
     failed, 103 cancelled, 101 not finished within --wait-timeout, 102 no such job. Ctrl-C stops looking; the job goes
     on.
@@ -42,23 +53,33 @@ def logs(session: Session, job: str, follow: bool, rank: int, attempt: int | Non
     from scheduler.client.errors import ApiProblem
 
     client = session.client
-    sys.stdout.flush()
-    follower = Follower(client, output_writer(sys.stdout), session, job, rank, attempt or 0)
+    try:
+        found = client.job(job)
+    except ApiProblem as problem:
+        if not follow or problem.code != NO_JOB:
+            raise
+        show_error(problem)
+        return exits.JOB_NOT_FOUND
+    _check_rank(found, rank)
+    flush()
+    follower = Follower(client, output_writer(sys.stdout), session, found.id, rank, attempt or 0)
     if not follow:
         follower.print_once()
         return exits.OK
     try:
         state = follower.follow(wait_timeout)
-    except ApiProblem as problem:
-        if exits.exit_code(problem) != exits.NOT_FOUND:
-            raise
-        show_error(problem)
-        return exits.JOB_NOT_FOUND
     except KeyboardInterrupt:
         session.talk("")
         session.talk("the job goes on")
-        session.next(("Follow again", f"dure logs -f {job}"), ("Cancel", f"dure cancel {job}"))
+        session.next(("Follow again", f"dure logs -f {found.id}"), ("Cancel", f"dure cancel {found.id}"))
         return exits.INTERRUPTED
     session.talk(f"job {job}: {state}")
-    session.next(("See", f"dure job get {job}"), ("Events", f"dure job events {job}"))
+    session.next(("See", f"dure job get {found.id}"), ("Events", f"dure job events {found.id}"))
     return exits.job_end(state)
+
+
+def _check_rank(job: JobBody, rank: int) -> None:
+    """A rank that the gang does not have would look like one that prints nothing."""
+    if rank >= job.nodes:
+        ranks = "1 rank, which is 0" if job.nodes == 1 else f"{job.nodes} ranks, 0 to {job.nodes - 1}"
+        raise Fatal(BAD_VALUE, f"--rank {rank}: job {job.id} has {ranks}", f"dure logs {job.id} --rank {job.nodes - 1}")

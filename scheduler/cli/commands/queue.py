@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
+from scheduler.cli.arguments import JOB, JOB_NAME, ORG, PROJECT, USER
 from scheduler.cli.base import EXITS_API, command, option, output_option
 from scheduler.cli.session import Session
 from scheduler.cli.when import filters, whose
 
 JOBS_MAX = 10_000
 PAGE = 200
+NUMBER_COLUMNS = 5
+"""What stands before each reason of ``dure why``: its number, with space around it."""
 STATES = ("Queued", "Held", "Active", "Succeeded", "Failed", "Cancelled")
 STATE = click.Choice(STATES, case_sensitive=False)
 
@@ -20,11 +25,11 @@ STATE = click.Choice(STATES, case_sensitive=False)
     see_also=("why", "job get", "cancel"),
 )
 @option("--all", "everything", is_flag=True, help="Jobs that have ended, too.")
-@option("--org", metavar="ORG", default="", help="Jobs of this organisation.")
-@option("--project", metavar="[ORG/]PROJECT", default="", help="Jobs of this project.")
+@option("--org", type=ORG, metavar="ORG", default="", help="Jobs of this organisation.")
+@option("--project", type=PROJECT, metavar="[ORG/]PROJECT", default="", help="Jobs of this project.")
 @option("--state", type=STATE, metavar="STATE", default=None, help=f"Jobs in this state: {', '.join(STATES)}.")
-@option("--user", metavar="USER", default="", help="Jobs of this user.")
-@option("--name", metavar="NAME", default="", help="Jobs of this name.")
+@option("--user", type=USER, metavar="USER", default="", help="Jobs of this user.")
+@option("--name", type=JOB_NAME, metavar="NAME", default="", help="Jobs of this name.")
 @option(
     "--limit",
     type=click.IntRange(1, JOBS_MAX),
@@ -62,7 +67,8 @@ def queue(
             break
         page = session.client.jobs({**wanted, "limit": min(limit - len(items), PAGE), "cursor": page.next})
         items += page.items
-    session.emit(page.model_copy(update={"items": items}), JOBS, output, items)
+    sheet = replace(JOBS, empty="no such jobs that you may see") if "all" in wanted else JOBS
+    session.emit(page.model_copy(update={"items": items}), sheet, output, items)
     if page.next and limit < JOBS_MAX:
         session.talk(f"the newest {len(items)} jobs; more: --limit {min(JOBS_MAX, limit * 5)}")
 
@@ -73,7 +79,7 @@ def queue(
     exit_codes=EXITS_API,
     see_also=("queue", "quota", "gpus"),
 )
-@click.argument("job", metavar="JOB")
+@click.argument("job", type=JOB, metavar="JOB")
 @output_option("table", "json", "yaml")
 def why(session: Session, job: str, output: str) -> None:
     """Say why a job waits, and what would start it sooner.
@@ -81,7 +87,7 @@ def why(session: Session, job: str, output: str) -> None:
     JOB is an id, or the name of your newest job of that name.
     """
     from scheduler.cli.clean import clean
-    from scheduler.cli.render import render, stdout_view
+    from scheduler.cli.render import render, stdout_page, stdout_view
     from scheduler.cli.sheets import BLOCKERS, WHY
 
     body = session.client.why(job)
@@ -89,7 +95,8 @@ def why(session: Session, job: str, output: str) -> None:
         session.emit(body, WHY, output)
         return
     session.data(clean(body.summary))
-    numbered = render(body, BLOCKERS, "table", stdout_view(session.now_ms()), body.blockers)
+    view, page = stdout_view(session.now_ms()), stdout_page(indent=NUMBER_COLUMNS)
+    numbered = render(body, BLOCKERS, "table", view, body.blockers, page)
     number = 0
     for line in numbered.splitlines():
         number += not line.startswith(" ")  # a folded sentence goes on in lines that begin with a space

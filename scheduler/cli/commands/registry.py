@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from scheduler.cli.arguments import ORG
+from scheduler.cli.arguments import SCOPE as SCOPE_TYPE
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.build import BAD_VALUE, request
 from scheduler.cli.session import Session
@@ -93,7 +95,7 @@ def list_orgs(session: Session, output: str) -> None:
 
 
 @command("show", parent=org, examples=("dure org show hanul-ai",))
-@click.argument("name", metavar="NAME")
+@click.argument("name", type=ORG, metavar="NAME")
 @output_option()
 def show_org(session: Session, name: str, output: str) -> None:
     """Show an organisation."""
@@ -110,7 +112,7 @@ def show_org(session: Session, name: str, output: str) -> None:
     see_also=("member add",),
 )
 @click.argument("name", metavar="[ORG/]NAME")
-@option("--org", metavar="ORG", default="", help="The organisation, where NAME does not name it.")
+@option("--org", type=ORG, metavar="ORG", default="", help="The organisation, where NAME does not name it.")
 @option("--title", metavar="TEXT", default="", help="A name for people.")
 @output_option(*CHANGED)
 def create_project(session: Session, name: str, org: str, title: str, output: str) -> None:
@@ -129,7 +131,7 @@ def create_project(session: Session, name: str, org: str, title: str, output: st
 
 
 @command("list", parent=project, examples=("dure project list", "dure project list --org hanul-ai -o id"))
-@option("--org", metavar="ORG", default="", help="Projects of this organisation.")
+@option("--org", type=ORG, metavar="ORG", default="", help="Projects of this organisation.")
 @output_option()
 def list_projects(session: Session, org: str, output: str) -> None:
     """List projects."""
@@ -147,7 +149,12 @@ ROLE = option(
     help=f"{', '.join(ROLES)}; member without it.",
 )
 SCOPE = option(
-    "--scope", metavar="SCOPE", required=True, help="all, org:NAME, project:ORG/NAME or cluster:NAME.", default=None
+    "--scope",
+    type=SCOPE_TYPE,
+    metavar="SCOPE",
+    required=True,
+    help="all, org:NAME, project:ORG/NAME or cluster:NAME.",
+    default=None,
 )
 
 
@@ -199,7 +206,13 @@ def remove(session: Session, user: str, role: str, scope: str, output: str) -> N
 
 
 @command("list", parent=member, examples=("dure member list --scope org:hanul-ai",))
-@option("--scope", metavar="SCOPE", default="", help="Roles in this scope: all, org:NAME, project:ORG/NAME.")
+@option(
+    "--scope",
+    type=SCOPE_TYPE,
+    metavar="SCOPE",
+    default="",
+    help="Roles in this scope: all, org:NAME, project:ORG/NAME.",
+)
 @output_option()
 def list_members(session: Session, scope: str, output: str) -> None:
     """List roles, by scope."""

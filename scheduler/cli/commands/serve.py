@@ -6,7 +6,6 @@ from types import ModuleType
 
 import click
 
-from scheduler.cli import exits
 from scheduler.cli.base import EXITS_ALWAYS, command, option
 from scheduler.cli.errors import Fault
 from scheduler.cli.session import Session
@@ -14,14 +13,13 @@ from scheduler.core.errors import DureError, Fatal, Finding
 
 NOT_INSTALLED = "DURE-1055"
 PORT = click.IntRange(0, 65_535)
-EXITS_SERVER = (*EXITS_ALWAYS, exits.INTERRUPTED)
 HOST = option("--host", metavar="ADDRESS", default="", help="Address to listen on; 127.0.0.1 without it.")
 PORT_OPTION = option("--port", type=PORT, metavar="N", default=None, help="Port; 3873 without it, 0 takes a free one.")
 
 
 @command(
     "up",
-    exit_codes=EXITS_SERVER,
+    exit_codes=EXITS_ALWAYS,
     examples=(
         "dure up --gpus h100-80g=2x4",
         "dure up --gpus h100-80g=1x4 --gpus a100-80g=2x2 --policy policy.yaml",
@@ -47,7 +45,7 @@ def up(
 
     Control plane and operator are one process, the database is SQLite, jobs are real Ray jobs, and all data lies in
     one folder. The first start makes an administrator and stores its token; then three commands are printed. Ctrl-C
-    stops it; running jobs live on and are found again at the next start.
+    ends it (exit code 0); running jobs live on and are found again at the next start.
     """
     from scheduler.cli.files import read_text
 
@@ -73,7 +71,7 @@ def up(
 
 @command(
     "serve",
-    exit_codes=EXITS_SERVER,
+    exit_codes=EXITS_ALWAYS,
     examples=(
         "dure serve --database postgresql://dure@db/dure --host 0.0.0.0",
         "dure serve --database sqlite:///dure.db --data /var/lib/dure",

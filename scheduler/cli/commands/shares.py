@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduler.cli.arguments import ORG, PROJECT, resolved_flavor
 from scheduler.cli.base import command, option, output_option
 from scheduler.cli.session import Session
 
@@ -21,18 +22,23 @@ def gpus(session: Session, output: str) -> None:
     examples=("dure quota", "dure quota --org hanul-ai", "dure quota --flavor h100-80g -o wide"),
     see_also=("why", "gpus", "usage"),
 )
-@option("--org", metavar="ORG", default="", help="Tree nodes of this organisation.")
-@option("--flavor", metavar="FLAVOR", default="", help="This flavor only.")
+@option("--org", type=ORG, metavar="ORG", default="", help="Tree nodes of this organisation.")
+@option("--flavor", metavar="FLAVOR", default="", help="This flavor only: its name or a unique prefix of it.")
 @output_option()
 def quota(session: Session, org: str, flavor: str, output: str) -> None:
     """Show guarantees, limits and what is in use.
 
-    The bar is guaranteed use of the guarantee that holds now; fair share is what the sharing tree would give now if
-    everybody who waits or runs asked for all.
+    The bar is guaranteed use of the guarantee that holds now; fair share is what the sharing tree would give now to
+    those who wait or run, and to nobody more than it asks for.
     """
     from scheduler.cli.sheets import QUOTA
 
-    page = session.client.quota(org=org, flavor=flavor)
+    page = session.client.quota(org=org)
+    if org and not page.items:
+        session.client.org(org)  # no such organisation is another answer than one without quota
+    if flavor and page.items:
+        name = resolved_flavor(flavor, (item.flavor for item in page.items))
+        page = page.model_copy(update={"items": [item for item in page.items if item.flavor == name]})
     session.emit(page, QUOTA, output, page.items)
 
 
@@ -41,8 +47,8 @@ def quota(session: Session, org: str, flavor: str, output: str) -> None:
     examples=("dure usage", "dure usage --org hanul-ai --since 2026-11-01", "dure usage --since 7d -o csv"),
     see_also=("quota", "invoice list"),
 )
-@option("--org", metavar="ORG", default="", help="Usage of this organisation.")
-@option("--project", metavar="[ORG/]PROJECT", default="", help="Usage of this project.")
+@option("--org", type=ORG, metavar="ORG", default="", help="Usage of this organisation.")
+@option("--project", type=PROJECT, metavar="[ORG/]PROJECT", default="", help="Usage of this project.")
 @option("--since", metavar="WHEN", default="", help="From this instant: a date (Korean time), RFC 3339, or 7d ago.")
 @option("--until", metavar="WHEN", default="", help="Up to this instant.")
 @output_option()

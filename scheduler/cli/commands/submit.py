@@ -9,9 +9,12 @@ import click
 
 from scheduler.cli.base import EXITS_CHANGE, OUTPUT, Command, command, option, output_option
 from scheduler.cli.session import Session
+from scheduler.core.errors import DureError
 
 if TYPE_CHECKING:
+    from scheduler.cli.submitting import Draft
     from scheduler.client.package import Package
+    from scheduler.schema.bodies import PlanBody, TaskBody
 
 RESOURCES = "Resources"
 SCHEDULING = "Scheduling"
@@ -66,7 +69,8 @@ def submit(
     """Queue a training job from a task file or a command.
 
     Options replace what the file says. FILE may be - for standard input. The folder named by workdir travels with the
-    job, without what .gitignore and .dureignore leave out, tools' folders, .env files and keys.
+    job, without what .gitignore and .dureignore leave out, tools' folders, .env files and keys. The plan that is shown
+    first names the price of each tier. --dry-run asks the server too, where you are logged in.
     """
     from scheduler.cli.sheets import JOB, TASK_BODY
     from scheduler.cli.submitting import Draft
@@ -81,13 +85,14 @@ def submit(
     draft = Draft(session, file, after, given)
     package = draft.package()
     if dry_run:
-        draft.show_plan(package, draft.project(ask=False))
+        plan, project = draft.checked_plan(package)
+        draft.show_plan(package, project, plan)
         if output != "table":
             session.emit(draft.body(package), TASK_BODY, output)
         session.talk("nothing was submitted (--dry-run)")
         return
     body = draft.body(package)
-    draft.show_plan(package, body.project)
+    draft.show_plan(package, body.project, _plan(draft, body, idempotency_key))
     session.confirm("Submit?", yes=yes)
     _send(session, package)
     key = idempotency_key or uuid.uuid4().hex
@@ -100,6 +105,17 @@ def submit(
         ("Why waiting", f"dure why {job.id}"),
         ("Cancel", f"dure cancel {job.id}"),
     )
+
+
+def _plan(draft: Draft, body: TaskBody, key: str) -> PlanBody | None:
+    """The server's plan. A key that was used gives its job again, whatever became of the policy: there only
+    submitting can tell whether it is refused."""
+    try:
+        return draft.plan(body)
+    except DureError:
+        if not key:
+            raise
+        return None
 
 
 def _send(session: Session, package: Package | None) -> None:

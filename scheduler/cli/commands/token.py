@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from scheduler.cli.arguments import TOKEN
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.build import request
 from scheduler.cli.session import Session
@@ -42,6 +43,7 @@ def create(session: Session, user: str, note: str, expires: int | None, output: 
     body = session.client.create_token(
         request(TokenRequest, {"expires_seconds": "--expires"}, user=user, note=note, expires_seconds=expires)
     )
+    session.made(f"token/{body.id} created")
     if output == "table":
         session.talk(f"token {body.id} of {body.user}; it is not shown again")
         session.data(clean(body.secret))
@@ -61,9 +63,10 @@ def list_(session: Session, output: str) -> None:
 
 
 @command("revoke", parent=token, exit_codes=EXITS_CHANGE, examples=("dure token revoke k3v9",))
-@click.argument("token_id", metavar="ID")
+@click.argument("token_id", type=TOKEN, metavar="ID")
 def revoke(session: Session, token_id: str) -> None:
     """End a token at once."""
     body = session.client.revoke_token(token_id)
+    session.made(f"token/{body.id} revoked")
     session.data(f"token/{body.id} revoked")
     session.next(("Tokens", "dure token list"))

@@ -62,6 +62,7 @@ ROWS = (
         json=TASK,
         headers={"Idempotency-Key": "another"},
     ),
+    Row("POST", "/api/v1/jobs/plan", each(401, 404, 404, 200, 200, 403, 404, 404, 200), json=TASK),
     Row("GET", "/api/v1/jobs", ANY),
     Row("GET", f"/api/v1/jobs/{JOB}", THE_JOB, "/api/v1/jobs/{job}"),
     Row("GET", f"/api/v1/jobs/{JOB}/events", THE_JOB, "/api/v1/jobs/{job}/events"),

@@ -176,6 +176,7 @@ INVOICE = bodies.InvoiceSummary(
     payable_won=15_312,
     sha256="a" * 64,
 )
+TOTALS = {"product_won": 111_360, "funder_won": 0, "discount_won": 97_440, "tenant_won": 13_920}
 WHY = bodies.WhyBody(
     job="joba2345",
     state="Queued",
@@ -241,5 +242,6 @@ SINGLES: dict[str, tuple[Sheet, Any]] = {
     "policy": (sheets.POLICY, POLICY),
     "org": (sheets.ORG, ORGS[0]),
     "invoice": (sheets.INVOICE, INVOICE),
+    "invoice-card": (sheets.INVOICE, Row({**INVOICE.model_dump(), **TOTALS})),
     "why": (sheets.WHY, WHY),
 }

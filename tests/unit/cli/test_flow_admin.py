@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ def invoiced(admin: Dure, project: str, cluster: HandCluster) -> str:
     assert ended(admin, job) == "Succeeded"
     for _ in range(2):
         cluster.watch()
-    body = admin("period", "close", "-o", "json").succeeds().json
+    body = admin("period", "close", "--yes", "-o", "json").succeeds().json
 
     def closed() -> bool:
         cluster.watch()
@@ -198,6 +199,11 @@ def test_money_from_usage_to_a_verified_invoice(admin: Dure, project: str, invoi
     card = admin("invoice", "get", invoiced).succeeds().out
     assert f"Invoice        {invoiced}" in card
     assert "PROJECT" in card
+    amounts = re.findall(r"^(\w[\w ]*?) +(-?)₩([\d,]+)$", card, re.MULTILINE)
+    won = {name: int(sign + digits.replace(",", "")) for name, sign, digits in amounts}
+    assert won["Product"] == won["List price"] + won["Tier factors"]
+    assert won["Tenant part"] == won["Product"] + won["Paid by fund"] + won["Discount"]
+    assert won["Payable"] == won["Tenant part"] + won["VAT"]
     rows = list(csv.DictReader(io.StringIO(admin("invoice", "get", invoiced, "-o", "csv").succeeds().out)))
     assert rows[-1]["row"] == "total"
     checked = admin("invoice", "verify", invoiced).succeeds()
@@ -230,7 +236,7 @@ def test_waiting_for_a_period_that_does_not_close_is_exit_8(admin: Dure, project
     job = submitted(admin)
     attempt = cluster.start(job)
     cluster.watch()
-    result = admin("period", "close", "--wait-timeout", "1s")
+    result = admin("period", "close", "--yes", "--wait-timeout", "1s")
     result.fails(8, "error[DURE-8009]", "was not closed in time")
     assert "closing" in result.out
     cluster.end(attempt)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scheduler.cli.session import Session
 from scheduler.client.http import Client
+from scheduler.schema.bodies import TaskBody
 from tests.unit.cli.conftest import Dure
 from tests.unit.cli.server import Api, HandCluster, eventually
 
@@ -50,7 +52,7 @@ def test_hold_release_cancel_and_their_repeats(admin: Dure, project: str) -> Non
     eventually(lambda: admin("job", "get", job, "-o", "json").json["state"] != "Queued")
     admin("job", "hold", job).fails(6, "error[DURE-6002]")
     admin("cancel", "steered").succeeds()
-    admin("cancel", job, job).succeeds()
+    admin("cancel", job, job, "--yes").succeeds()
     admin("cancel", "nothing-of-mine").fails(3, "error[DURE-3001]")
 
 
@@ -96,7 +98,33 @@ def test_following_a_cancelled_job_and_one_that_goes_on(admin: Dure, project: st
     assert admin("logs", "-f", job).code == 103
     admin("logs", "-f", "nothing-of-mine").fails(102, "error[DURE-3001]")
     admin("logs", "nothing-of-mine").fails(3, "error[DURE-3001]")
-    admin("logs", job, "--attempt", "7").fails(3)
+    for verb in (["logs"], ["logs", "-f"]):
+        admin(*verb, job, "--attempt", "7").fails(3, "error[DURE-3010]", "had no attempt 7")
+        admin(*verb, job, "--rank", "5").fails(2, "error[DURE-1008] --rank 5", f"job {job} has 1 rank, which is 0")
+
+
+def test_a_newer_job_of_the_same_name_does_not_take_over(
+    admin: Dure, project: str, api: Api, cluster: HandCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submitted(admin, "--name", "twice")
+    attempt = cluster.start(job)
+    cluster.write(attempt, 0, b"first\n")
+
+    def submit_again() -> None:
+        with Client(api.url, api.admin_token) as client:
+            task = TaskBody(name="twice", project=project, gpus="h100:1", run="true", hold=True)
+            newer = client.submit(task, f"twice-{project}")[0]
+            client.cancel(newer.id)
+
+    steps: list[Callable[[], object]] = [
+        submit_again,
+        lambda: cluster.write(attempt, 6, b"second\n"),
+        lambda: cluster.end(attempt, 3),
+        lambda: None,
+    ]
+    monkeypatch.setattr(Session, "wait", lambda self, seconds: steps.pop(0)() if steps else None)
+    result = admin("logs", "-f", "twice").fails(100, "job twice: Failed", f"dure job get {job}")
+    assert result.out == "first\nsecond\n"
 
 
 def test_ctrl_c_while_following_leaves_the_job_alone(
@@ -105,9 +133,9 @@ def test_ctrl_c_while_following_leaves_the_job_alone(
     def interrupt(self: Session, seconds: float) -> None:
         raise KeyboardInterrupt
 
-    job = submitted(admin, "--hold")
+    job = submitted(admin, "--hold", "--name", "stays")
     monkeypatch.setattr(Session, "wait", interrupt)
-    admin("logs", "-f", job).fails(130, "the job goes on", f"dure logs -f {job}")
+    admin("logs", "-f", "stays").fails(130, "the job goes on", f"dure logs -f {job}")
     assert admin("job", "get", job, "-o", "json").json["state"] == "Held"
 
 
@@ -142,8 +170,6 @@ def test_the_same_key_makes_one_job(admin: Dure, project: str) -> None:
 
 
 def test_fifty_submissions_at_once_with_one_key_make_one_job(api: Api, admin: Dure, project: str) -> None:
-    from scheduler.schema.bodies import TaskBody
-
     task = TaskBody(name="once", project=project, gpus="h100:1", run="true", hold=True)
     found: list[tuple[str, bool]] = []
 
@@ -193,7 +219,7 @@ def test_queue_lists_filters_and_pages(admin: Dure, project: str) -> None:
     assert "more: --limit 15" in page.err
     assert admin("queue", "--project", project, "-o", "id").out.split() == jobs[::-1]
     assert admin("queue", "--project", project, "--name", "n2", "-o", "id").out.split() == [jobs[2]]
-    admin("cancel", *jobs[:4]).succeeds()
+    admin("cancel", *jobs[:4], "--yes").succeeds()
     assert admin("queue", "--project", project, "-o", "id").out.split() == [jobs[4]]
     assert len(admin("queue", "--project", project, "--all", "-o", "jsonl").out.splitlines()) == 5
     assert admin("queue", "--project", project, "--state", "cancelled", "-o", "id").out.split() == jobs[3::-1]

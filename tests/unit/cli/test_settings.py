@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scheduler.cli.settings import save_contexts
+from scheduler.client.config import Context, Contexts
+from scheduler.client.http import Client
+from scheduler.core.errors import Fatal
+from scheduler.schema.bodies import WhoamiBody
 from tests.unit.cli.conftest import Dure
 
 SERVER = "http://127.0.0.1:1"
@@ -188,3 +193,32 @@ def test_credentials_open_to_others_are_refused(dure: Dure, config_folder: Path)
     path.chmod(0o644)
     dure("--server", SERVER, "queue").fails(2, "DURE-1031", f"chmod 600 {path}")
     assert "dure_a_b" not in dure("--server", SERVER, "queue").err
+
+
+UNREADABLE = {
+    "an organisation": (["--org", "AI Lab"], "--org 'AI Lab' is no name"),
+    "an organisation with a dash first": (["--org", "-x"], "--org '-x' is no name"),
+    "a project": (["--project", "a/b/c"], "--project 'a/b/c' is no name"),
+    "a long project": (["--project", "p" * 82], "is no name"),
+    "a context": (["--as", "my pool"], "'my pool' is no name of a context"),
+    "a long context": (["--as", "c" * 64], "is no name of a context"),
+}
+
+
+@pytest.mark.parametrize(("options", "says"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_login_writes_nothing_that_could_not_be_read(
+    dure: Dure, config_folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    monkeypatch.setattr(Client, "whoami", lambda self: WhoamiBody(user="user-1", grants=[]))
+    login = ("--server", SERVER, "login", "--token-stdin")
+    dure(*login, *options, stdin=b"dure_a_b").fails(2, "error[DURE-1008]", says)
+    assert not config_folder.exists()
+    dure(*login, "--as", "ok", "--org", "ai-lab", "--project", "ai-lab/nlp", stdin=b"dure_a_b").succeeds()
+    dure("config", "show").succeeds()
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    for item in (Context("a", server="ftp://x"), Context("-a"), Context("a", org="x" * 64), Context("a", project="A")):
+        with pytest.raises(Fatal, match="could not be read"):
+            save_contexts(tmp_path, Contexts("a", (item,)))
+    assert list(tmp_path.iterdir()) == []

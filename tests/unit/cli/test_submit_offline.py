@@ -44,6 +44,18 @@ def test_the_plan_of_a_file(dure: Dure, task: Path) -> None:
     assert lines[6] == "nothing was submitted (--dry-run)"
 
 
+@pytest.mark.parametrize(("time", "shown"), [("7d", "168h"), ("90m", "90m"), ("3600s", "1h"), ("1d", "24h")])
+def test_the_time_limit_is_in_hours(dure: Dure, task: Path, time: str, shown: str) -> None:
+    assert f", time limit {shown}\n" in dure("submit", str(task), "--dry-run", "--time", time).succeeds().err
+
+
+def test_a_dry_run_says_when_the_server_did_not_check(dure: Dure, task: Path) -> None:
+    env = {"DURE_SERVER": "http://127.0.0.1:1", "DURE_TOKEN": "dure_a_b"}
+    result = dure("submit", str(task), "--dry-run", env=env).succeeds()
+    assert "warning not checked by the server: http://127.0.0.1:1 cannot be reached" in result.err
+    assert "Price" not in result.err
+
+
 def test_options_replace_what_the_file_says(dure: Dure, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FROM_HERE", "here")
     options = ["--gpus", "A100:8", "--nodes", "1", "--time", "30m", "--tier", "scavenge,borrow", "--name", "other"]

@@ -99,6 +99,29 @@ def test_yes_asks_nothing_and_no_input_refuses(admin: Dure, project: str, config
     assert "DURE-1007" in terminal.shown
 
 
+@pytest.mark.parametrize(("answer", "code"), [("\n", 130), ("n\n", 130), ("\x04", 130)])
+def test_closing_a_period_needs_a_typed_yes(admin: Dure, config_folder: Path, answer: str, code: int) -> None:
+    before = admin("period", "list", "-o", "json").succeeds().json
+    terminal = on_terminal(config_folder, "period", "close")
+    terminal.read_until("It cannot be opened again. [y/N] ")
+    assert f"Close period {before['items'][-1]['id']}, open since" in terminal.shown
+    terminal.type(answer)
+    assert terminal.end() == code
+    assert admin("period", "list", "-o", "json").json == before
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("\n", 130, 2), ("y\n", 0, 0), ("ㅛ\n", 0, 0)])
+def test_cancelling_several_needs_a_typed_yes(
+    admin: Dure, project: str, config_folder: Path, answer: str, code: int, left: int
+) -> None:
+    jobs = [admin(*SUBMIT[:4], "-o", "id", "--", "true").succeeds().out.strip() for _ in range(2)]
+    terminal = on_terminal(config_folder, "cancel", *jobs)
+    terminal.read_until("? [y/N] ")
+    terminal.type(answer)
+    assert terminal.end() == code
+    assert len(admin("queue", "--project", project, "-o", "id").succeeds().out.split()) == left
+
+
 def test_a_token_that_is_typed_is_not_shown(dure: Dure, api: Api, config_folder: Path) -> None:
     terminal = on_terminal(config_folder, "--server", api.url, "login")
     terminal.read_until("Token (not shown): ")

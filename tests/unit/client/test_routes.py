@@ -28,6 +28,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "server_date": lambda api: api.server_date(),
     "whoami": lambda api: api.whoami(),
     "submit": lambda api: api.submit(TASK, "k"),
+    "plan": lambda api: api.plan(TASK),
     "jobs": lambda api: api.jobs(
         {
             "org": "o",

@@ -177,6 +177,19 @@ def test_lists_are_filtered(closed: ControlPlane) -> None:
             invoices.get_invoice(view, actor, "DURE-2026-000009")
 
 
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '{"a":1,"a":2}', "\x00"])
+def test_a_damaged_text_hides_no_other_invoice(closed: ControlPlane, text: str) -> None:
+    forge(closed.store, InvoiceRecord, of_acme(lambda row: replace(row, invoice_json=text)))
+    with closed.store.read() as view:
+        listed = {item.org: item for item in invoices.list_invoices(view, closed.actor(), "", "")}
+        read = invoices.get_invoice(view, closed.actor(), ACME)
+    acme, uni = listed["acme"], listed["uni"]
+    assert (acme.list_won, acme.subsidy_won, acme.supply_won, acme.vat_won, acme.payable_won) == (-1,) * 5
+    assert (uni.list_won, uni.payable_won) == (3_600, 0)
+    assert (read.text, read.sha256) == (text, acme.sha256)
+    assert not verify(closed).ok
+
+
 def test_what_is_issued_verifies(closed: ControlPlane) -> None:
     for number in (ACME, UNI):
         body = verify(closed, number)

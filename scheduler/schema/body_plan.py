@@ -1,0 +1,42 @@
+"""Bodies about a plan: what a task would become, and what it could cost at most; nothing is submitted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scheduler.schema.body_base import Answer, Body, TierName
+
+
+class PlanTierBody(Body):
+    """What a job costs in one tier, before VAT, at the prices that are in force now."""
+
+    tier: TierName
+    list_won_per_gpu_hour: int
+    """The rate card's list price of the flavor."""
+    tier_factor_ppm: int
+    """The tier's factor of the list price, in parts per million."""
+    tenant_part_ppm: int
+    """The tenant's part of the product of list price and factor, in parts per million; the class decides it."""
+    tenant_microwon_per_gpu_hour: int
+    """What the tenant pays for a GPU-hour, in micro-won."""
+    most_microwon: int
+    """What the tenant pays for an attempt that uses all its GPUs up to its time limit, in micro-won."""
+
+
+class PlanBody(Answer):
+    """A task as a submission would take it: flavor and time limit resolved, and the price of each tier."""
+
+    kind: Literal["Plan"] = "Plan"
+    project: str
+    """ORG/PROJECT."""
+    class_name: str
+    flavor: str
+    nodes: int
+    gpus_per_node: int
+    gpus: int
+    time_seconds: int
+    """Time limit of one attempt; the policy's default where the task names none."""
+    tiers: list[PlanTierBody]
+    """In the order in which the job accepts them."""
+    policy_version: int
+    rate_card: str

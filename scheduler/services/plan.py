@@ -1,0 +1,60 @@
+"""Plan: what a submission would become and what it could cost at most; the same checks, and nothing changes."""
+
+from __future__ import annotations
+
+import json
+
+from scheduler.core.accounting.rating import Price, rate
+from scheduler.core.model import Tier
+from scheduler.core.records import RateCardRecord
+from scheduler.core.units import MILLI_GPU_MS_PER_GPU_HOUR, MS_PER_SECOND
+from scheduler.schema.bodies import PlanBody, PlanTierBody, TaskBody
+from scheduler.services.actors import Actor
+from scheduler.services.effective import EffectivePolicies
+from scheduler.services.ports import Reader
+from scheduler.services.submit import Accepted, accept
+
+MILLI = 1_000
+
+
+def plan(view: Reader, policies: EffectivePolicies, task: TaskBody, actor: Actor, now_ms: int) -> PlanBody:
+    """The task with everything resolved and the price of each of its tiers.
+
+    Raises what submitting it would raise about registry, policy and limits: Forbidden, NotFound, Invalid or Refused.
+    """
+    accepted = accept(view, policies.current(view, now_ms), task, actor)
+    request, policy = accepted.request, accepted.policy
+    list_won = _list_won(view, policy.rate_card, request.flavor)
+    return PlanBody(
+        project=f"{accepted.org.name}/{accepted.project}",
+        class_name=accepted.org.class_name,
+        flavor=request.flavor,
+        nodes=request.nodes,
+        gpus_per_node=request.gpus_per_node,
+        gpus=request.gpus,
+        time_seconds=request.time_limit_ms // MS_PER_SECOND,
+        tiers=[_tier(accepted, tier, list_won) for tier in request.tiers],
+        policy_version=policy.policy_version,
+        rate_card=policy.rate_card,
+    )
+
+
+def _list_won(view: Reader, rate_card: str, flavor: str) -> int:
+    """The list price in won per GPU-hour; a policy is only put in force with a card that prices all its flavors."""
+    card = view.get(RateCardRecord, rate_card)
+    if card is None:
+        raise ValueError(f"rate card {rate_card} of the policy in force is not stored")
+    return int(json.loads(card.prices_json)[flavor])
+
+
+def _tier(accepted: Accepted, tier: Tier, list_won: int) -> PlanTierBody:
+    request, policy = accepted.request, accepted.policy
+    price = Price(list_won, policy.tiers[tier].price_ppm, policy.class_prices[accepted.org.class_name])
+    return PlanTierBody(
+        tier=tier.value,
+        list_won_per_gpu_hour=list_won,
+        tier_factor_ppm=price.tier_ppm,
+        tenant_part_ppm=price.class_price.of_list_ppm,
+        tenant_microwon_per_gpu_hour=rate(MILLI_GPU_MS_PER_GPU_HOUR, price).tenant_microwon,
+        most_microwon=rate(request.gpus * MILLI * request.time_limit_ms, price).tenant_microwon,
+    )
