@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import sys
 import threading
@@ -36,6 +37,14 @@ TRIES = 4
 WAIT_SAID_SECONDS = 3.0
 TOO_MANY = "DURE-8003"
 PAGES_MAX = 200
+TURN_SECONDS = 0.1
+
+
+def _typed_line() -> str:
+    """What is typed next. Waits in short turns: an interrupt just before a read would be heard only at the next key."""
+    while not select.select([sys.stdin], [], [], TURN_SECONDS)[0]:
+        pass
+    return sys.stdin.readline()
 
 
 class Session:
@@ -198,7 +207,7 @@ class Session:
             why = "--no-input forbids to ask" if self.flags.no_input else "there is no terminal to ask on"
             raise Fatal(NOT_CONFIRMED, f"this needs your consent, and {why}: {question}", "add --yes")
         tell(f"{clean(question)} {'[y/N]' if consent else '[Y/n]'} ")
-        answer = sys.stdin.readline()
+        answer = _typed_line()
         # ㅛ is what the key Y writes on a Korean keyboard.
         agreed = ("y", "yes", "ㅛ") if consent else ("", "y", "yes", "ㅛ")
         if not answer or answer.strip().lower() not in agreed:

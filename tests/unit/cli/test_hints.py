@@ -19,15 +19,15 @@ from tests.unit.cli.server import POLICY
 
 ENV = {"DURE_SERVER": "http://127.0.0.1:1", "DURE_TOKEN": "dure_a_b"}
 PROGRAMS = {
-    "found on the path": ("/usr/bin/dure", "/home/u", "/usr/bin/dure", "dure"),
-    "by its bare name": ("dure", "/home/u", None, "dure"),
-    "a module": ("/x/scheduler/cli/__main__.py", "/home/u", None, "dure"),
-    "in a folder below": (".venv/bin/dure", "/home/u", None, ".venv/bin/dure"),
-    "in a folder below, while another is found": (".venv/bin/dure", "/home/u", "/usr/bin/dure", ".venv/bin/dure"),
-    "by its whole path below": ("/home/u/.venv/bin/dure", "/home/u", None, ".venv/bin/dure"),
-    "here": ("./dure", "/home/u", None, "./dure"),
-    "elsewhere": ("../v/bin/dure", "/home/u", None, "/home/v/bin/dure"),
-    "with a space": ("a b/dure", "/home/u", None, "'a b/dure'"),
+    "found on the path": ("/usr/bin/dure", "/srv/u", "/usr/bin/dure", "dure"),
+    "by its bare name": ("dure", "/srv/u", None, "dure"),
+    "a module": ("/x/scheduler/cli/__main__.py", "/srv/u", None, "dure"),
+    "in a folder below": (".venv/bin/dure", "/srv/u", None, ".venv/bin/dure"),
+    "in a folder below, while another is found": (".venv/bin/dure", "/srv/u", "/usr/bin/dure", ".venv/bin/dure"),
+    "by its whole path below": ("/srv/u/.venv/bin/dure", "/srv/u", None, ".venv/bin/dure"),
+    "here": ("./dure", "/srv/u", None, "./dure"),
+    "elsewhere": ("../v/bin/dure", "/srv/u", None, "/srv/v/bin/dure"),
+    "with a space": ("a b/dure", "/srv/u", None, "'a b/dure'"),
 }
 
 
