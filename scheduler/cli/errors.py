@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from scheduler.cli.clean import clean, width
+from scheduler.cli.program import as_called
 from scheduler.cli.streams import tell
 from scheduler.core.errors import DureError, Finding
 
@@ -61,7 +62,7 @@ def show_error(error: DureError) -> None:
     if len(findings) > FINDINGS_MAX:
         lines.append(f"and {len(findings) - FINDINGS_MAX} more findings")
     codes = list(dict.fromkeys([finding.code for finding in findings] or [error.code]))
-    lines += [f"  more  dure explain {clean(code)}" for code in codes[:MORE_MAX]]
+    lines += [f"  more  {as_called(f'dure explain {clean(code)}')}" for code in codes[:MORE_MAX]]
     tell("\n".join(lines) + "\n")
 
 

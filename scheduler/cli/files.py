@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def _like(name: str) -> str:
     except (OSError, ValueError):
         return "check the path"
     close = difflib.get_close_matches(Path(name).name, names, n=1)
-    return f"did you mean {folder / close[0]}?" if close else "check the path"
+    return f"did you mean {shlex.quote(str(folder / close[0]))}?" if close else "check the path"
 
 
 def read_text(name: str) -> str:

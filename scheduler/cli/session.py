@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import click
 from scheduler.cli.base import Flags
 from scheduler.cli.clean import clean, width
 from scheduler.cli.errors import BOLD, DIM, paint, warn
+from scheduler.cli.program import as_called
 from scheduler.cli.streams import DONE, put, tell
 from scheduler.client.config import TOKEN_VARIABLE, sound_token
 from scheduler.core.errors import Fatal
@@ -30,6 +33,7 @@ NO_LOGIN = "DURE-4001"
 NO_PROJECT = "DURE-1009"
 TIMEOUT_SECONDS = 30.0
 TRIES = 4
+WAIT_SAID_SECONDS = 3.0
 TOO_MANY = "DURE-8003"
 PAGES_MAX = 200
 
@@ -40,6 +44,7 @@ class Session:
     def __init__(self, flags: Flags) -> None:
         self.flags = flags
         self._opened: list[Client] = []
+        self._wait_said = False
 
     @cached_property
     def config(self) -> Configuration:
@@ -71,7 +76,7 @@ class Session:
         """The client with the user's token; raises Fatal when nobody is logged in."""
         token = self.token()
         if not token:
-            fix = f"dure login --server {self.server}, or set {TOKEN_VARIABLE}"
+            fix = f"dure login --server {shlex.quote(self.server)}, or set {TOKEN_VARIABLE}"
             raise Fatal(NO_LOGIN, f"you are not logged in to {self.server}", fix)
         return self.connect(self.server, token)
 
@@ -86,9 +91,28 @@ class Session:
         from scheduler.client.http import Client
         from scheduler.client.transport import Policy
 
-        client = Client(server, token, timeout_seconds=timeout_seconds, policy=Policy(tries=tries))
+        policy = Policy(tries=tries)
+        client = Client(server, token, timeout_seconds=timeout_seconds, policy=policy, around=self._patience)
         self._opened.append(client)
         return client
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """While the server is waited for: on a terminal it is said once, after WAIT_SAID_SECONDS."""
+        if self._wait_said or self.flags.quiet or not sys.stderr.isatty():
+            yield
+            return
+        timer = threading.Timer(WAIT_SAID_SECONDS, self._say_waiting)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _say_waiting(self) -> None:
+        self._wait_said = True
+        self.talk(f"waiting for {self.server} ...")
 
     def close(self) -> None:
         """Close the clients."""
@@ -107,13 +131,14 @@ class Session:
         warn(text)
 
     def next(self, *steps: tuple[str, str]) -> None:
-        """The commands that are useful now: (label, command)."""
+        """The commands that are useful now: (label, command), with ``dure`` as this program was called."""
         if self.flags.quiet:
             return
         columns = max(width(label) for label, _ in steps)
         for label, command in steps:
             space = " " * (columns - width(label) + 2)
-            tell(f"  {paint(label, DIM, sys.stderr)}{space}{paint(clean(command), BOLD, sys.stderr)}\n")
+            shown = clean(as_called(command))
+            tell(f"  {paint(label, DIM, sys.stderr)}{space}{paint(shown, BOLD, sys.stderr)}\n")
 
     def data(self, text: str) -> None:
         """A line of data."""

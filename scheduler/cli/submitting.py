@@ -12,6 +12,7 @@ from scheduler.cli.build import findings_of
 from scheduler.cli.clean import shortened
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import STDIN, read_file
+from scheduler.cli.mending import NO_FLAVOR, at_workdir, flavor_fix, mended
 from scheduler.cli.session import NO_PROJECT, TRIES, Session
 from scheduler.cli.tables import won_of
 from scheduler.client.errors import ApiProblem
@@ -73,7 +74,7 @@ class Draft:
             read = task_from_command(words, overrides)
             self._base = Path.cwd()
         if not isinstance(read, Task):
-            raise Fault(read, self._sources)
+            raise Fault([mended(finding, of_file=file is not None) for finding in read], self._sources)
         self._task = read
         self._project_given = str(given.get("project") or "")
 
@@ -84,7 +85,8 @@ class Draft:
             return None
         package, findings = pack(self._base / Path(self._task.workdir).expanduser())
         if package is None:
-            raise Fault(findings, self._sources)
+            place = self._task.places.get("workdir", "")
+            raise Fault([at_workdir(finding, place) for finding in findings], self._sources)
         return package
 
     def _warn_of_local_files(self) -> None:
@@ -167,10 +169,11 @@ class Draft:
             raise self._placed(problem) from problem
 
     def _placed(self, problem: ApiProblem) -> ApiProblem | Fault:
+        fix = flavor_fix(self._task.gpus.flavor, problem.fix) if problem.code == NO_FLAVOR else problem.fix
         findings = [self._task.locate(_in_task(finding)) for finding in problem.findings]
         if not findings and problem.code in FIELD_BY_CODE:
             where = FIELD_BY_CODE[problem.code]
-            finding = Finding(where, problem.code, problem.message, problem.fix)
+            finding = Finding(where, problem.code, problem.message, fix)
             findings = [found] if (found := self._task.locate(finding)) != finding else []
         if not findings:
             return problem

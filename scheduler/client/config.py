@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -135,7 +136,7 @@ def _first(name: str, layers: Sequence[Layer]) -> Value:
 def require_known_server(server: Value, project_file: str, known: frozenset[str]) -> None:
     """Raise Fatal when a project's file alone names the server and the user never chose it."""
     if server.origin == project_file and server.text not in known:
-        fix = f"if you trust it: dure context add NAME --server {server.text}"
+        fix = f"if you trust it: dure context add NAME --server {shlex.quote(server.text)}"
         message = f"{project_file} names the server {server.text}, which you have not used before"
         raise Fatal(SERVER_UNKNOWN, message, fix)
 
@@ -170,7 +171,7 @@ class Credentials:
         try:
             return _tokens(json.loads(content))
         except (ValueError, RecursionError) as error:
-            raise self._wrong("is damaged", f"delete it and log in again: rm {self.path}") from error
+            raise self._wrong("is damaged", f"delete it and log in again: rm {shlex.quote(str(self.path))}") from error
 
     def token(self, server: str) -> Token | None:
         """The token stored for a server."""
@@ -198,7 +199,9 @@ class Credentials:
         if status.st_uid != os.geteuid():
             raise self._wrong("belongs to another user", "use a folder of your own: DURE_CONFIG_DIR")
         if status.st_mode & OTHERS:
-            raise self._wrong("can be read by other users", f"chmod 600 {self.path}; then revoke tokens you doubt")
+            raise self._wrong(
+                "can be read by other users", f"chmod 600 {shlex.quote(str(self.path))}; then revoke tokens you doubt"
+            )
 
     def _wrong(self, how: str, fix: str) -> Fatal:
         return Fatal(CREDENTIALS_WRONG, f"{self.path} {how}", fix)

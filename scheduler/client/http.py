@@ -7,7 +7,8 @@ change something without such a name are sent once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
@@ -24,6 +25,8 @@ from scheduler.schema.bodies import Body, Listing
 V1 = "/api/v1"
 PACKAGE_BYTES_MAX = 64 * 1024 * 1024
 UPLOAD_SECONDS = 600.0
+LIST_SECONDS = 20.0
+"""For a list, all tries together: somebody sits and waits for it."""
 LOG_CHUNK_BYTES = 65_536
 
 B = TypeVar("B", bound=Body)
@@ -56,12 +59,16 @@ class Client:
         timeout_seconds: float = 30.0,
         user_agent: str = "dure",
         policy: Policy | None = None,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
         http: httpx.BaseTransport | None = None,
     ) -> None:
-        """``timeout_seconds`` bounds each try of each call; ``policy`` and ``http`` are for tests."""
+        """``timeout_seconds`` bounds each try of each call; a list has LIST_SECONDS for all its tries.
+
+        around: entered while the server is waited for. ``policy`` and ``http`` are for tests.
+        """
         self.server = normal_server(server)
         self._timeout_seconds = timeout_seconds
-        self._transport = Transport(self.server, token, user_agent=user_agent, policy=policy, http=http)
+        self._transport = Transport(self.server, token, user_agent=user_agent, policy=policy, around=around, http=http)
 
     def __enter__(self) -> Client:
         return self
@@ -84,6 +91,7 @@ class Client:
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
+        total_seconds: float = 0.0,
     ) -> Reply:
         content = body.model_dump_json().encode() if body is not None else b""
         if repeatable is None:
@@ -96,11 +104,13 @@ class Client:
             headers=headers or {},
             repeatable=repeatable,
             timeout_seconds=self._timeout_seconds,
+            total_seconds=total_seconds,
         )
         return self._transport.send(request)
 
     def _get(self, answer: type[B], path: str, params: Mapping[str, str | int] | None = None) -> B:
-        return read(answer, self._send("GET", path, params).content)
+        total_seconds = LIST_SECONDS if issubclass(answer, Listing) else 0.0
+        return read(answer, self._send("GET", path, params, total_seconds=total_seconds).content)
 
     def _post(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import httpx
@@ -47,6 +48,9 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
     timeout_seconds: float = 30.0
+    """Of one try."""
+    total_seconds: float = 0.0
+    """Of all tries and the pauses between them; 0: as many times ``timeout_seconds`` as there are tries."""
     answer_bytes_max: int = ANSWER_BYTES_MAX
 
 
@@ -84,14 +88,19 @@ class Transport:
         *,
         user_agent: str = "dure",
         policy: Policy | None = None,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
         http: httpx.BaseTransport | None = None,
     ) -> None:
-        """``server`` is the base address without a trailing slash; ``http`` replaces the network in tests."""
+        """``server`` is the base address without a trailing slash; ``http`` replaces the network in tests.
+
+        around: entered while the server is waited for, so that it can be said.
+        """
         headers = {"User-Agent": user_agent, "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self.server = server
         self._policy = policy or Policy()
+        self._around = around
         # Redirects are not followed: the token must not travel to an address the user did not name.
         self._http = httpx.Client(headers=headers, transport=http, follow_redirects=False)
 
@@ -101,18 +110,33 @@ class Transport:
 
     def send(self, request: Request) -> Reply:
         """Send and return a 2xx answer. Raises ApiRefused, ApiBusy, Unreachable (a Retry), or Fatal."""
-        for attempt in range(self._policy.tries):
-            try:
-                return self._exchange(request)
-            except Retry as problem:
-                if attempt + 1 == self._policy.tries or not _may_repeat(request, problem):
-                    raise
-                self._policy.sleep(jittered_pause_seconds(attempt))
+        started = self._policy.monotonic()
+        with self._around():
+            for attempt in range(self._policy.tries):
+                try:
+                    return self._exchange(request, self._left(request, started))
+                except Retry as problem:
+                    if attempt + 1 == self._policy.tries or not _may_repeat(request, problem):
+                        raise
+                    pause = jittered_pause_seconds(attempt)
+                    if request.total_seconds and self._remaining(request, started) <= pause:
+                        raise
+                    self._policy.sleep(pause)
         raise Fatal(UNREACHABLE, "the request was never tried", "")  # tries < 1 is a caller's mistake
 
-    def _exchange(self, request: Request) -> Reply:
-        deadline = self._policy.monotonic() + request.timeout_seconds
-        timeout = httpx.Timeout(request.timeout_seconds, connect=min(CONNECT_SECONDS, request.timeout_seconds))
+    def _left(self, request: Request, started: float) -> float:
+        """How many seconds the next try may take."""
+        if not request.total_seconds:
+            return request.timeout_seconds
+        return min(request.timeout_seconds, self._remaining(request, started))
+
+    def _remaining(self, request: Request, started: float) -> float:
+        """How many seconds are left of those for all tries."""
+        return started + request.total_seconds - self._policy.monotonic()
+
+    def _exchange(self, request: Request, seconds: float) -> Reply:
+        deadline = self._policy.monotonic() + seconds
+        timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         headers = {"Content-Type": request.content_type, **request.headers} if request.content else {**request.headers}
         params = {name: str(value) for name, value in request.params.items() if value != ""}
         try:
@@ -128,7 +152,7 @@ class Transport:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise self._unreachable(error, sent=False) from error
         except httpx.TimeoutException as error:
-            raise self._timed_out(request.timeout_seconds) from error
+            raise self._timed_out(round(seconds, 1)) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise self._unreachable(error, sent=True) from error
         except (httpx.InvalidURL, UnicodeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 import time
@@ -20,6 +21,7 @@ from scheduler.core.errors import DureError
 PYTHON_LEAST = (3, 11)
 OFFSET_WARN_SECONDS = 5
 TIMEOUT_SECONDS = 5.0
+SERVER_FIX = "check the server, its address (dure config show --origin) and the network between"
 OK, WARN, FAIL = "ok", "warn", "fail"
 
 
@@ -71,7 +73,9 @@ def _guarded(check: str, run: Callable[[], Line]) -> Line:
     try:
         return run()
     except DureError as error:
-        return Line(FAIL, check, error.message, error.fix, exits.exit_code(error))
+        # Whoever reads this is in the doctor's already.
+        fix = SERVER_FIX if "dure doctor" in error.fix else error.fix
+        return Line(FAIL, check, error.message, fix, exits.exit_code(error))
 
 
 def _settings(session: Session) -> Line:
@@ -89,7 +93,9 @@ def _folder(session: Session) -> Line:
         return Line(OK, "config folder", f"{folder} (not made yet)")
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return Line(WARN, "config folder", f"{folder} can be changed by other users", f"chmod 700 {folder}")
+        return Line(
+            WARN, "config folder", f"{folder} can be changed by other users", f"chmod 700 {shlex.quote(str(folder))}"
+        )
     return Line(OK, "config folder", str(folder))
 
 

@@ -12,6 +12,7 @@ from scheduler.cli.arguments import JOB as JOB_TYPE
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.session import Session
 from scheduler.cli.streams import OutputError
+from scheduler.cli.tables import ENDED
 from scheduler.core.errors import DureError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 JOBS_AT_ONCE_MAX = 100
 SHOWN_MAX = 5
+WRONG_STATE = "DURE-6002"
 job = group(
     "job",
     "Look at one job, hold it or release it.",
@@ -55,7 +57,16 @@ def events(session: Session, name: str, output: str) -> None:
 @output_option("table", "json", "yaml", "id")
 def hold(session: Session, name: str, output: str) -> None:
     """Keep a queued job from starting until it is released."""
-    body = session.client.hold(name)
+    from scheduler.client.errors import ApiProblem
+
+    try:
+        body = session.client.hold(name)
+    except ApiProblem as problem:
+        if problem.code != WRONG_STATE:
+            raise
+        found = session.client.job(name)
+        problem.fix = f"dure job get {found.id}" if found.state in ENDED else f"to end it: dure cancel {found.id}"
+        raise
     _told(session, body, output)
     session.next(("Release", f"dure job release {body.id}"), ("Cancel", f"dure cancel {body.id}"))
 

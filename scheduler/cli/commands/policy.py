@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
 
 import click
 
 from scheduler.cli.base import EXITS_ALWAYS, EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.session import Session
 
-if TYPE_CHECKING:
-    from scheduler.cli.files import Joined
-
-DOCUMENTS_MAX = 20
 policy = group(
     "policy",
     "Check, apply and show the fair-share policy.",
@@ -36,17 +32,19 @@ def lint(session: Session, names: tuple[str, ...], capacity: tuple[str, ...]) ->
     Every mistake is shown at its place. Sums are checked inside the files; whether they fit the machines needs
     --capacity, or a server: policy apply checks it again.
     """
-    from scheduler.cli.errors import Fault
     from scheduler.cli.files import Joined
+    from scheduler.cli.policy_files import PolicyText
     from scheduler.cli.when import capacity as read_capacity
     from scheduler.main import lint_policy
 
-    files = Joined(names)
-    findings = lint_policy(files.text, files.name, read_capacity(capacity) or None)
+    registered, files = read_capacity(capacity), Joined(names)
+    text = PolicyText(files)
+    text.require_flavors(registered)
+    findings = lint_policy(files.text, files.name, registered or None)
     if findings:
-        raise Fault([files.locate(finding) for finding in findings], files.sources)
+        raise text.fault(findings)
     session.data(f"{', '.join(names)}: ok")
-    session.next(("Apply", f"dure policy apply {' '.join(names)}"))
+    session.next(("Apply", f"dure policy apply {shlex.join(names)}"))
 
 
 @command(
@@ -67,14 +65,15 @@ def apply(session: Session, names: tuple[str, ...], reason: str, yes: bool, outp
     policy with a mistake changes nothing. The text that is in force already is no new version.
     """
     from scheduler.cli.build import request
-    from scheduler.cli.errors import Fault
     from scheduler.cli.files import Joined
+    from scheduler.cli.policy_files import PolicyText
     from scheduler.cli.sheets import POLICY
     from scheduler.client.errors import ApiProblem
     from scheduler.schema.bodies import PolicyRequest
 
     files = Joined(names)
-    _readable(files)
+    text = PolicyText(files)
+    text.require_readable()
     body = request(PolicyRequest, {"text": "FILE"}, text=files.text, file=files.name[:200], reason=reason)
     session.confirm(f"Apply {', '.join(names)} on {session.server}?", yes=yes)
     try:
@@ -82,21 +81,9 @@ def apply(session: Session, names: tuple[str, ...], reason: str, yes: bool, outp
     except ApiProblem as problem:
         if not problem.findings or problem.code.startswith("DURE-2"):
             raise
-        raise Fault([files.locate(finding) for finding in problem.findings], files.sources) from problem
+        raise text.fault(problem.findings) from problem
     session.told(applied, POLICY, output, f"policy/{applied.version} {'applied' if new else 'in force already'}")
     session.next(("See", "dure policy show"), ("Quota", "dure quota"))
-
-
-def _readable(files: Joined) -> None:
-    """Raise Fault with what makes the text no YAML, or more of it than is read; the server checks the rest."""
-    from scheduler.cli.errors import Fault
-    from scheduler.schema.report import POLICY_CODES, Report
-    from scheduler.schema.yamlpos import read_yaml
-
-    report = Report(files.name, POLICY_CODES)
-    read_yaml(files.text, report, documents_max=DOCUMENTS_MAX)
-    if not report.clean:
-        raise Fault([files.locate(finding) for finding in report.findings()], files.sources)
 
 
 @command("show", parent=policy, examples=("dure policy show", "dure policy show 3 --text > policy-3.yaml"))

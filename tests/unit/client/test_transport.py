@@ -6,7 +6,9 @@ import gzip
 import json
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from scheduler.client.errors import ApiBusy, ApiProblem, ApiRefused, Unreachable
@@ -267,3 +269,52 @@ def test_pauses_are_random_and_bounded() -> None:
         found = list(pauses(number))
         assert 0 < min(found) <= max(found) <= min(5.0, 0.2 * 2**number)
         assert len(set(found)) > 50
+
+
+@pytest.mark.parametrize(
+    ("call", "tries", "seconds"),
+    [(lambda api: api.gpus(), 1, 20), (lambda api: api.jobs(), 1, 20), (lambda api: api.job("j"), 4, 120)],
+    ids=["a list", "a list with filters", "a single thing"],
+)
+def test_a_server_that_hangs_is_waited_for_less_long_where_a_list_is_asked(
+    clock: Clock, call: Callable[[Client], object], tries: int, seconds: int
+) -> None:
+    asked: list[float] = []
+    entered: list[str] = []
+
+    def hang(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["timeout"]["read"])
+        clock.now += asked[-1]
+        raise httpx.ReadTimeout("no answer")
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        entered.append("waits")
+        try:
+            yield
+        finally:
+            entered.append("done")
+
+    policy = Policy(sleep=clock.sleep, monotonic=clock.monotonic)
+    http = httpx.MockTransport(hang)
+    with Client("http://h", policy=policy, around=around, http=http) as api, pytest.raises(Unreachable):
+        call(api)
+    assert len(asked) == tries
+    assert sum(asked) == seconds
+    assert entered == ["waits", "done"]
+
+
+def test_tries_of_a_list_share_its_time(clock: Clock) -> None:
+    asked: list[float] = []
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["timeout"]["read"])
+        clock.now += 9
+        return httpx.Response(503)
+
+    policy = Policy(sleep=clock.sleep, monotonic=clock.monotonic)
+    with Client("http://h", "t", policy=policy, http=httpx.MockTransport(slow)) as api, pytest.raises(ApiBusy):
+        api.gpus()
+    assert len(asked) == 3
+    assert asked == sorted(asked, reverse=True)
+    assert clock.now < 30
