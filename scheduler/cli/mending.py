@@ -6,14 +6,11 @@ import json
 import re
 
 from scheduler.core.errors import Finding
-from scheduler.schema.report import nearest
 
 NO_GPUS = "DURE-1106"
-NO_FLAVOR = "DURE-1104"
 BAD_FORM = "DURE-1113"
 NO_FOLDER = "DURE-1024"
 COMMAND_LINE = "the command line"
-KNOWN = "use one of: "
 _PROJECT = re.compile(r"project must be ORG/PROJECT, not (?P<shown>\".*\")\Z", re.DOTALL)
 
 
@@ -38,15 +35,3 @@ def at_workdir(finding: Finding, place: str) -> Finding:
         return finding
     message = f"{finding.where}: {finding.message}" if finding.where else finding.message
     return Finding(place, finding.code, message, finding.fix)
-
-
-def flavor_fix(given: str, fix: str) -> str:
-    """The server's list of flavors, and the one that was probably meant: H10O is near h100 of h100-80g."""
-    if not fix.startswith(KNOWN):
-        return fix
-    names = fix.removeprefix(KNOWN).split(", ")
-    guess = nearest(given, names)
-    if not guess:
-        heads = {name.partition("-")[0]: name for name in sorted(names, reverse=True)}
-        guess = heads.get(nearest(given.partition("-")[0], heads), "")
-    return f"did you mean {guess}? {fix}" if guess else fix

@@ -1,25 +1,21 @@
-"""A policy's text as far as the command line looks into it itself: can it be read, which flavors, which class.
+"""A policy's text as far as the command line looks into it itself: can it be read, and which flavors.
 
 What a policy means is decided elsewhere; here its places serve to point at them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from decimal import Decimal, InvalidOperation
 
 from scheduler.cli.clean import shortened
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import Joined
 from scheduler.core.errors import Fatal, Finding
-from scheduler.schema.report import POLICY_CODES, Place, Report, listed, nearest
+from scheduler.schema.report import POLICY_CODES, Report, listed, nearest
 from scheduler.schema.yamlpos import Node, Scalar, Table, read_yaml
 
 BAD_VALUE = "DURE-1008"
-ABOVE_CAPACITY = "DURE-1221"
 DOCUMENTS_MAX = 20
-_FLAVOR = re.compile(r"the classes guarantee \S+ (?P<flavor>\S+) but ")
 
 
 class PolicyText:
@@ -47,27 +43,7 @@ class PolicyText:
 
     def fault(self, findings: Iterable[Finding]) -> Fault:
         """The findings at their places in the files."""
-        return Fault([self._files.locate(self._at_class(finding)) for finding in findings], self._files.sources)
-
-    def _at_class(self, finding: Finding) -> Finding:
-        """Classes that together guarantee too much: at the one that guarantees most, not at the head of them all."""
-        found = _FLAVOR.match(finding.message) if finding.code == ABOVE_CAPACITY else None
-        if found is None:
-            return finding
-        amounts = [(amount, place) for amount, place in self._guarantees(found["flavor"])]
-        if not amounts:
-            return finding
-        place = max(amounts, key=lambda item: item[0])[1]
-        return Finding(self._report.where(place), finding.code, finding.message, finding.fix)
-
-    def _guarantees(self, flavor: str) -> Iterator[tuple[Decimal, Place]]:
-        for _, rule in self._entries("classes"):
-            for key, value in _entries_of(rule, "guarantee"):
-                if key.text == flavor and isinstance(value, Scalar):
-                    try:
-                        yield Decimal(value.text), key.place
-                    except InvalidOperation:
-                        continue
+        return Fault([self._files.locate(finding) for finding in findings], self._files.sources)
 
     def _entries(self, field: str) -> Iterator[tuple[Scalar, Node]]:
         for root in self._roots:

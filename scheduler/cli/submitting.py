@@ -12,7 +12,7 @@ from scheduler.cli.build import findings_of
 from scheduler.cli.clean import shortened
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import STDIN, read_file
-from scheduler.cli.mending import NO_FLAVOR, at_workdir, flavor_fix, mended
+from scheduler.cli.mending import at_workdir, mended
 from scheduler.cli.session import NO_PROJECT, TRIES, Session
 from scheduler.cli.tables import won_of
 from scheduler.client.errors import ApiProblem
@@ -169,11 +169,10 @@ class Draft:
             raise self._placed(problem) from problem
 
     def _placed(self, problem: ApiProblem) -> ApiProblem | Fault:
-        fix = flavor_fix(self._task.gpus.flavor, problem.fix) if problem.code == NO_FLAVOR else problem.fix
         findings = [self._task.locate(_in_task(finding)) for finding in problem.findings]
         if not findings and problem.code in FIELD_BY_CODE:
             where = FIELD_BY_CODE[problem.code]
-            finding = Finding(where, problem.code, problem.message, fix)
+            finding = Finding(where, problem.code, problem.message, problem.fix)
             findings = [found] if (found := self._task.locate(finding)) != finding else []
         if not findings:
             return problem

@@ -64,7 +64,10 @@ def joins(policy: Policy, org: OrgRecord, orgs: Sequence[OrgRecord], at_ms: int)
 
 
 def class_sums(policy: Policy, capacity: Mapping[str, int]) -> list[Sum]:
-    """Flavors of which the classes together guarantee more than the registered whole GPUs of ``capacity``."""
+    """Flavors of which the classes together guarantee more than the registered whole GPUs of ``capacity``.
+
+    Each stands at the class that guarantees most of it, the first in the file of several.
+    """
     total: dict[str, int] = {}
     for rule in policy.classes.values():
         _add(total, rule.share.guarantee, 1)
@@ -73,7 +76,9 @@ def class_sums(policy: Policy, capacity: Mapping[str, int]) -> list[Sum]:
         registered = capacity.get(flavor, 0)
         if amount > registered * MILLI_PER_GPU:
             message = f"the classes guarantee {gpus_text(amount)} {flavor} but {registered} are registered"
-            sums.append(("classes", message, "lower the classes' guarantees, or register more nodes"))
+            most = max(policy.classes, key=lambda name: policy.classes[name].share.guarantee.get(flavor, 0))
+            path = f"classes.{most}.guarantee.{flavor}"
+            sums.append((path, message, "lower the classes' guarantees, or register more nodes"))
     return sums
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from scheduler.core.model import Flavor, GangRequest, Tier
 from scheduler.core.records import IdempotencyRecord, JobRecord, OrgRecord, ProjectRecord
 from scheduler.core.units import format_duration
 from scheduler.schema.bodies import JobBody, TaskBody
+from scheduler.schema.report import nearest
 from scheduler.services.actors import Actor, require
 from scheduler.services.effective import EffectivePolicies, newest_policy
 from scheduler.services.job_bodies import job_body
@@ -76,7 +78,16 @@ def resolve_flavor(flavors: dict[str, Flavor], text: str) -> Flavor:
         raise Invalid(
             "DURE-1105", f'GPU flavor "{text}" is ambiguous: {", ".join(matches)}', "write one of them in full"
         )
-    raise Invalid("DURE-1104", f'unknown GPU flavor "{text}"', f"use one of: {known}")
+    guess = probable_flavor(wanted, flavors)
+    hint = f"did you mean {guess}? " if guess else ""
+    raise Invalid("DURE-1104", f'unknown GPU flavor "{text}"', f"{hint}use one of: {known}")
+
+
+def probable_flavor(wanted: str, flavors: Iterable[str]) -> str:
+    """The flavor that was probably meant, by its whole name or its head: H10O is near the h100 of h100-80g."""
+    guess = nearest(wanted, flavors)
+    heads = {name.partition("-")[0]: name for name in sorted(flavors, reverse=True)}
+    return guess or heads.get(nearest(wanted.partition("-")[0], heads), "")
 
 
 def accept(view: Reader, policy: EffectivePolicy | None, task: TaskBody, actor: Actor) -> Accepted:

@@ -235,3 +235,15 @@ def test_an_ambiguous_flavor_names_both(plane: ControlPlane) -> None:
     with pytest.raises(Invalid, match="h100-40g, h100-80g") as refused:
         resolve_flavor(flavors, "h100")
     assert refused.value.code == "DURE-1105"
+
+
+PROBABLE = {
+    "a letter for a digit": ("h10o", "h100-80g"),
+    "the whole name": ("h100-8g", "h100-80g"),
+    "like none": ("tpu", ""),
+}
+
+
+@pytest.mark.parametrize(("given", "wanted"), PROBABLE.values(), ids=PROBABLE.keys())
+def test_a_flavor_that_was_probably_meant(given: str, wanted: str) -> None:
+    assert service.probable_flavor(given, ("a100-80g", "h100-80g")) == wanted
