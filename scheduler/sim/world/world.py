@@ -34,6 +34,7 @@ from scheduler.sim.world.ground import Ground
 from scheduler.sim.world.inspector import Decide, Inspector
 from scheduler.sim.world.people import ADMIN, People
 from scheduler.sim.world.plane import LATE_MS_MAX, FlakyPlane, Server
+from scheduler.sim.world.promises import Promises
 from scheduler.sim.world.replay import replay
 from scheduler.sim.world.report import WorldReport
 from scheduler.sim.world.scenario import MINUTE_MS, START_MS, Scenario, Site, draw
@@ -91,7 +92,10 @@ class World:
         self.store = WatchedStore(self.inner, self.dice, self.stage.pause_point, self._committed)
         packages = MemoryPackages()
         self.people = People(scenario, self.store, packages, self.agenda, self.stage.acting, self.stage.found)
-        server = Server(self.store, EffectivePolicies(), packages, self.logs, lambda: self.agenda.now_ms)
+        self.promises = Promises(self.people.memory, self.stage.found, self.auditor.premise)
+        server = Server(
+            self.store, EffectivePolicies(), packages, self.logs, lambda: self.agenda.now_ms, self.promises.pulled
+        )
         self.backends = {site.name: self._backend(site, parts) for site in scenario.sites}
         self.processes: list[Process[Any]] = [
             *(self._allocator(f"allocator-{letter}", parts) for letter in "ab"),
@@ -174,6 +178,7 @@ class World:
             self._judge(verdicts.jobs_kept(view, self.people.memory))
             self._judge(verdicts.at_rest(view))
             self._judge(verdicts.outcomes(view, self.ground))
+            self._judge(self.promises.kept(view, self.ground, self.auditor.admitted))
             self._judge(verdicts.ledger_sound(view))
             self._judge(verdicts.usage_true(view, self.ground, self.auditor.admitted, self.auditor.vouched))
             self._judge(verdicts.erased_ends_known(view, self.ground, self.auditor.vouched))
@@ -268,6 +273,7 @@ class World:
         names = ", ".join(f"{len(rows)} {kind.__name__}" for kind, rows in commit.written.items())
         self.stage.say(f"commits {names}")
         self.auditor.committed(commit, self.stage.who)
+        self.promises.committed(commit)
         self.watchman.committed(commit.facts)
 
     def _backend(self, site: Site, parts: Parts) -> FakeBackend:
