@@ -1,8 +1,8 @@
 """Run the test suites one by one, each against its time budget, and sum them up in one line.
 
 Usage: run_suites.py [SUITE ...]; without names all suites run. Exit 0: all passed inside their budgets; 1: a test
-failed, a suite was too slow or empty, or with CI=true a test was skipped for a reason that is not in SKIPS_ALLOWED;
-2: no such suite.
+failed, a suite was too slow or empty, all together were too slow, or with CI=true a test was skipped for a reason that
+is not in SKIPS_ALLOWED; 2: no such suite.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
 PYTEST_NO_TESTS = 5
+TOTAL_MINUTES_MAX = 30  # on two cores, all suites together
 KILLED_AFTER_BUDGETS = 2  # a slow suite may show its results; a hanging one is stopped
 
 # Part of a skip's message -> why it may be missing even where everything else must run.
@@ -134,6 +135,12 @@ def judge(suite: Suite, result: Result, status: int | None, *, ci: bool) -> list
     return problems
 
 
+def total_problems(results: dict[Suite, Result]) -> list[str]:
+    """Why all suites together are not green though each may be; empty when they took no longer than they may."""
+    seconds, most = sum(result.seconds for result in results.values()), TOTAL_MINUTES_MAX * 60
+    return [f"all suites took {seconds:.0f} s of {most} s"] if seconds > most else []
+
+
 def summary(results: dict[Suite, Result]) -> list[str]:
     """The closing lines: each suite's time against its budget, the problems, and the sum as the last line."""
     lines = [
@@ -141,9 +148,10 @@ def summary(results: dict[Suite, Result]) -> list[str]:
         f"{result.passed} passed, {result.failed} failed, {len(result.skips)} skipped"
         for suite, result in results.items()
     ]
-    problems = [problem for result in results.values() for problem in result.problems]
+    too_long = total_problems(results)
+    problems = [*(problem for result in results.values() for problem in result.problems), *too_long]
     # A suite that could not report still counts as one failure, so the sum never looks green by mistake.
-    silent = sum(1 for result in results.values() if result.problems and not result.failed)
+    silent = sum(1 for result in results.values() if result.problems and not result.failed) + len(too_long)
     passed = sum(result.passed for result in results.values())
     failed = sum(result.failed for result in results.values()) + silent
     skipped = sum(len(result.skips) for result in results.values())
@@ -152,6 +160,8 @@ def summary(results: dict[Suite, Result]) -> list[str]:
 
 def main(names: Sequence[str]) -> int:
     """Run the named suites (all when none is named) and print the summary."""
+    # A shell lets what it starts in the background ignore interrupts, and so would every suite: none could clean up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     known = {suite.name: suite for suite in SUITES}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -164,7 +174,7 @@ def main(names: Sequence[str]) -> int:
         print(f"== {suite.name} (budget {suite.budget_minutes:g} min)", flush=True)
         results[suite] = run_suite(suite, ci=ci)
     print("\n".join(summary(results)), flush=True)
-    return 1 if any(result.problems for result in results.values()) else 0
+    return 1 if total_problems(results) or any(result.problems for result in results.values()) else 0
 
 
 if __name__ == "__main__":

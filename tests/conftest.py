@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 
 import hypothesis
@@ -26,7 +27,9 @@ hypothesis.settings.register_profile("explore", deadline=None, print_blob=True, 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the session a temporary home (Ray and the CLI write there) and direct local HTTP past any proxy."""
+    """Give the session a temporary home (Ray and the CLI write there), direct local HTTP past any proxy, interrupts."""
+    # Also when it was started in the background, where a shell has interrupts ignored: fixtures clean up then.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.getoption("--hypothesis-profile"):
         hypothesis.settings.load_profile("repeatable")
     home = tempfile.mkdtemp(prefix="dure-home-")

@@ -83,13 +83,16 @@ class Allocator:
         code_version: str,
         elapsed_us: Callable[[], int] = lambda: 0,
         lease_ms: int = LEASE_MS,
+        decide: Callable[[Snapshot], Plan] = decide,
     ) -> None:
+        """decide: a pure function of its snapshot; the world looks at every decision through it."""
         self._store = store
         self._policies = policies
         self._holder = holder
         self._code_version = code_version
         self._elapsed_us = elapsed_us
         self._lease_ms = lease_ms
+        self._decide = decide
         self._lead: _Lead | None = None
 
     def step(self, now_ms: int) -> CycleReport:
@@ -152,7 +155,7 @@ class Allocator:
     def _cycle(self, lead: _Lead, effective: EffectivePolicy, now_ms: int) -> CycleReport:
         started_us = self._elapsed_us()
         snapshot = lead.state.snapshot(now_ms, effective)
-        plan = decide(snapshot)
+        plan = self._decide(snapshot)
         duration_us = self._elapsed_us() - started_us
         # Decided is only what is written: a write that raises leaves the question open for the next step.
         asked, lead.decided_for = self._question(lead, effective), None

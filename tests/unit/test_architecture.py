@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.support import source
+from tests.support import layers, source
 from tests.support.source import ROOT, Module
 
 OURS = ("scheduler", "operators")
@@ -17,37 +17,7 @@ OURS = ("scheduler", "operators")
 VOCABULARY = frozenset({"scheduler.core.errors", "scheduler.core.units"})
 
 # Package -> our packages it may import (itself always). A module belongs to the longest name that fits it.
-MAY_IMPORT: dict[str, frozenset[str]] = {
-    "scheduler": frozenset(),
-    "scheduler.core": frozenset(),
-    "scheduler.config": frozenset({"scheduler.core"}),
-    "scheduler.schema": frozenset({"scheduler.core"}),
-    "scheduler.policy": frozenset({"scheduler.core", "scheduler.schema"}),
-    "scheduler.store": frozenset({"scheduler.core", "scheduler.store.memory"}),
-    "scheduler.store.memory": frozenset({"scheduler.core"}),
-    "scheduler.meter": frozenset({"scheduler.core"}),
-    "scheduler.services": frozenset({"scheduler.core", "scheduler.policy", "scheduler.schema"}),
-    "scheduler.api": frozenset({"scheduler.services", "scheduler.schema"}),
-    "scheduler.web": frozenset({"scheduler.services", "scheduler.schema"}),
-    "scheduler.client": frozenset({"scheduler.schema"}),
-    "scheduler.client.job": frozenset(),
-    "scheduler.cli": frozenset({"scheduler.client", "scheduler.schema", "scheduler.main"}),
-    "scheduler.sim": frozenset({"scheduler.services", "scheduler.policy", "scheduler.store.memory", "scheduler.core"}),
-    "operators": frozenset(),
-    "operators.ports": frozenset({"scheduler.core", "scheduler.client", "scheduler.schema"}),
-    "operators.loop": frozenset({"operators.ports", "scheduler.core", "scheduler.client", "scheduler.schema"}),
-    "operators.http": frozenset({"operators.ports", "scheduler.core", "scheduler.client", "scheduler.schema"}),
-    "operators.metrics": frozenset({"operators.ports", "scheduler.core"}),
-    "operators.local": frozenset(
-        {"operators.ports", "operators.loop", "scheduler.core", "scheduler.client", "scheduler.schema"}
-    ),
-    "operators.kubernetes": frozenset(
-        {"operators.ports", "operators.loop", "scheduler.core", "scheduler.client", "scheduler.schema"}
-    ),
-}
-# The two composition roots: the world joins all but what people see, main joins everything.
-MAY_IMPORT["scheduler.sim.world"] = frozenset(MAY_IMPORT) - {"scheduler.cli", "scheduler.web"}
-MAY_IMPORT["scheduler.main"] = frozenset(MAY_IMPORT)
+MAY_IMPORT = layers.may_import(layers.PAGE.read_text(encoding="utf-8"))
 LAZY_ONLY = {"scheduler.main"}  # `dure serve` pays for the server; `dure --help` must not
 
 # Third party -> where it may be imported. One that is not here is new: give it a row in docs/dependencies.md and here.
@@ -76,14 +46,28 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "yaml": frozenset({"scheduler.policy", "scheduler.cli", "scheduler.schema"}),
 }
 
-_BANNED = """
-    asyncio concurrent contextvars glob http io locale logging multiprocessing os pathlib pickle platform queue
-    random sched secrets select selectors shutil signal socket sqlite3 ssl subprocess sys tempfile threading time
-    urllib uuid warnings zoneinfo
+# All that the core needs of the standard library; one that is not here reads a clock or a file, or makes floats.
+_CORE_MODULES = """
+    __future__ abc bisect collections dataclasses enum fractions functools hashlib heapq itertools json math operator
+    re types typing
 """
-CORE_BANNED_MODULES = frozenset(_BANNED.split())
+CORE_MODULES = frozenset(_CORE_MODULES.split())
+# What steps with time as an argument may not reach for, so that the world can run it: services, and an operator's loop.
+_WORLDLY = "asyncio concurrent logging multiprocessing os random secrets socket subprocess threading time uuid"
+WORLDLY = frozenset(_WORLDLY.split())
+STEPPED = ("scheduler.services", "operators.loop", "operators.ports")
+# Packages that may import a module by a name made at run time, and why.
+BY_NAME = {
+    "scheduler.main": "the composition root joins everything anyway",
+    "scheduler.cli.base": "a command's module is imported when the command is called: `dure --help` loads none",
+}
+DATA_OF_PACKAGES = frozenset({"importlib.metadata", "importlib.resources"})
 CORE_BANNED_CALLS = frozenset({"open", "print", "input", "exec", "eval", "hash", "id", "__import__"})
-CORE_BANNED_ATTRIBUTES = frozenset({"now", "utcnow", "today", "fromtimestamp", "utcfromtimestamp", "as_integer_ratio"})
+_CORE_BANNED_ATTRIBUTES = """
+    now utcnow today fromtimestamp utcfromtimestamp timestamp total_seconds as_integer_ratio truediv itruediv
+    __truediv__ __float__
+"""
+CORE_BANNED_ATTRIBUTES = frozenset(_CORE_BANNED_ATTRIBUTES.split())
 MATH_ALLOWED = frozenset({"ceil", "comb", "floor", "gcd", "isqrt", "lcm", "perm", "prod", "trunc"})
 
 PACKAGES = frozenset(MAY_IMPORT)
@@ -122,11 +106,11 @@ def third_party_errors(module: Module) -> list[str]:
 
 
 def purity_errors(module: Module) -> list[str]:
-    """What the core may not contain: clocks, randomness, I/O, floats, and anything beyond the standard library."""
+    """What the core may not contain: clocks, randomness, I/O, floats, and anything that is not in CORE_MODULES."""
     errors = []
     for item in source.imports(module):
         top = item.target.split(".")[0]
-        if top in CORE_BANNED_MODULES or (top not in sys.stdlib_module_names and top != "scheduler"):
+        if top not in CORE_MODULES and top != "scheduler":
             errors.append(f"{module.path}:{item.line}: core may not import {item.target}")
     for node in ast.walk(module.tree):
         fault = impurity(node)
@@ -135,11 +119,38 @@ def purity_errors(module: Module) -> list[str]:
     return errors
 
 
+def worldly_errors(module: Module) -> list[str]:
+    """Clocks, threads, randomness and the like in what the world must be able to run under its own time."""
+    return [
+        f"{module.path}:{item.line}: {module.name} may not import {item.target}; it is given time, ids and ports"
+        for item in source.imports(module)
+        if source.owner(module.name, frozenset(STEPPED)) and item.target.split(".")[0] in WORLDLY
+    ]
+
+
+def by_name_errors(module: Module) -> list[str]:
+    """Modules imported by a name made at run time: no rule of this file could see which."""
+    if source.owner(module.name, frozenset(BY_NAME)):
+        return []
+    errors = [
+        f"{module.path}:{item.line}: no {item.target}"
+        for item in source.imports(module, DATA_OF_PACKAGES)
+        if item.target.split(".")[0] in ("importlib", "runpy", "pkgutil")
+        and source.owner(item.target, DATA_OF_PACKAGES) is None
+    ]
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Name) and node.id == "__import__":
+            errors.append(f"{module.path}:{node.lineno}: no __import__")
+    return errors
+
+
 def impurity(node: ast.AST) -> str:
     """Why a node may not stand in the core; empty when it may."""
     match node:
         case ast.Constant(value=float() | complex()):
             return f"float literal {node.value!r}"
+        case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
+            return "true division makes floats; use //"
         case ast.Name(id="float" | "complex"):
             return f"{node.id} in core"
         case ast.Call(func=ast.Name(id=name)) if name in CORE_BANNED_CALLS:
@@ -148,6 +159,8 @@ def impurity(node: ast.AST) -> str:
             return f".{name} in core"
         case ast.Attribute(value=ast.Name(id="math"), attr=name) if name not in MATH_ALLOWED:
             return f"math.{name} makes floats"
+        case ast.ImportFrom(module="operator") if {alias.name for alias in node.names} & CORE_BANNED_ATTRIBUTES:
+            return "true division makes floats"
         case ast.ImportFrom(module="math") if {alias.name for alias in node.names} - MATH_ALLOWED:
             return "a function of math that makes floats"
     return ""
@@ -172,6 +185,19 @@ def test_third_parties_stay_in_their_place() -> None:
 def test_core_is_pure() -> None:
     core = [module for module in ALL if module.name.split(".")[:2] == ["scheduler", "core"]]
     source.assert_none(error for module in core for error in purity_errors(module))
+
+
+def test_what_steps_is_given_time() -> None:
+    source.assert_none(error for module in ALL for error in worldly_errors(module))
+
+
+def test_no_module_is_imported_by_a_name_made_at_run_time() -> None:
+    source.assert_none(error for module in ALL for error in by_name_errors(module))
+
+
+def test_exceptions_are_used() -> None:
+    """Who needs no exception has none; main's stands for its place."""
+    assert {module.name for module in ALL if "import_module(" in module.text} == BY_NAME.keys() - {"scheduler.main"}
 
 
 def test_every_third_party_is_documented() -> None:
@@ -244,6 +270,31 @@ BAD: dict[str, tuple[Check, str, str]] = {
     "exponent": (purity_errors, "scheduler.core.x", "million = 1e6"),
     "float call": (purity_errors, "scheduler.core.x", "ratio = float(3)"),
     "float type": (purity_errors, "scheduler.core.x", "def f(x: float) -> None: ..."),
+    "true division": (purity_errors, "scheduler.core.x", "def f(a, b): return a / b > 1"),
+    "true division in place": (purity_errors, "scheduler.core.x", "a /= 2"),
+    "true division as a function": (purity_errors, "scheduler.core.x", "from operator import truediv"),
+    "true division of the module": (purity_errors, "scheduler.core.x", "import operator\noperator.truediv(1, 2)"),
+    "seconds of an instant": (purity_errors, "scheduler.core.x", "late = x.timestamp() > 3"),
+    "seconds of a duration": (purity_errors, "scheduler.core.x", "late = x.total_seconds() > 3"),
+    "a module that nobody allowed": (purity_errors, "scheduler.core.x", "import statistics"),
+    "dates": (purity_errors, "scheduler.core.x", "from datetime import datetime"),
+    "the core imports by name": (
+        by_name_errors,
+        "scheduler.core.x",
+        'importlib.import_module("time").time()\nimport importlib',
+    ),
+    "a service imports by name": (by_name_errors, "scheduler.services.x", "from importlib import import_module"),
+    "an operator imports by name": (by_name_errors, "operators.local.x", "import importlib.util"),
+    "a command imports by name": (by_name_errors, "scheduler.cli.commands.x", "import importlib"),
+    "the built-in function": (by_name_errors, "scheduler.api.x", '__import__("time")'),
+    "the built-in function under another name": (by_name_errors, "scheduler.api.x", "load = __import__"),
+    "a module is run": (by_name_errors, "scheduler.store.x", "import runpy"),
+    "a service reads a clock": (worldly_errors, "scheduler.services.why", "import os, time"),
+    "a service draws": (worldly_errors, "scheduler.services.submit", "from secrets import token_hex"),
+    "a service writes a log": (worldly_errors, "scheduler.services.x.y", "def f():\n    import logging"),
+    "the loop sleeps": (worldly_errors, "operators.loop", "from time import sleep"),
+    "the loop starts threads": (worldly_errors, "operators.loop", "import threading"),
+    "a port waits": (worldly_errors, "operators.ports", "import asyncio.events"),
     "square root": (purity_errors, "scheduler.core.x", "import math\nroot = math.sqrt(2)"),
     "logarithm": (purity_errors, "scheduler.core.x", "from math import log2"),
     "print": (purity_errors, "scheduler.core.x", "print('here')"),
@@ -259,8 +310,49 @@ GOOD: dict[str, tuple[Check, str, str]] = {
     "main joins": (check_imports, "scheduler.main", "import operators.local.ray, scheduler.api.app"),
     "ray in its operator": (third_party_errors, "operators.local.ray", "import ray"),
     "fractions": (purity_errors, "scheduler.core.x", "from fractions import Fraction\nhalf = Fraction(1, 2)"),
+    "whole division": (purity_errors, "scheduler.core.x", "half = 3 // 2"),
+    "json": (purity_errors, "scheduler.core.x", "import json"),
+    "data of a package": (by_name_errors, "scheduler.policy.x", "from importlib import resources"),
+    "the version": (by_name_errors, "scheduler.api.x", "from importlib.metadata import version"),
+    "a command is loaded when it is called": (by_name_errors, "scheduler.cli.base", "import importlib"),
+    "a backend has clocks": (worldly_errors, "operators.local.ray", "import time, threading"),
+    "a driver has clocks": (worldly_errors, "scheduler.main.drivers", "import time, threading"),
+    "a service compares keys": (worldly_errors, "scheduler.services.tokens", "import hmac"),
     "whole-number mathematics": (purity_errors, "scheduler.core.x", "import math\nroot = math.isqrt(2)"),
 }
+
+
+TABLE = f"{layers.HEADER}\n|---|---|---|\n"
+ROWS = (
+    "| `scheduler/a` | x | nothing |\n| `scheduler/a/b` | x | `scheduler/a` |\n| `operators/c` | x | {} |\n\n| no row |"
+)
+CELLS: dict[str, set[str]] = {
+    "everything": {"scheduler", "operators", "scheduler.a", "scheduler.a.b", "operators.c"},
+    "everything but `scheduler/a`": {"scheduler", "operators", "scheduler.a.b", "operators.c"},
+    "`scheduler/a`, `scheduler/a/b`": {"scheduler.a", "scheduler.a.b"},
+    "nothing": set(),
+}
+
+
+@pytest.mark.parametrize(("cell", "allowed"), CELLS.items(), ids=CELLS.keys())
+def test_the_table_is_read(cell: str, allowed: set[str]) -> None:
+    table = layers.may_import(TABLE + ROWS.format(cell))
+    assert table.pop("operators.c") == allowed
+    none = frozenset[str]()
+    assert table == {"scheduler": none, "operators": none, "scheduler.a": none, "scheduler.a.b": {"scheduler.a"}}
+
+
+@pytest.mark.parametrize(
+    "cell", ["", "core", "`scheduler/z`", "everything but", "all but `scheduler/a`", "nothing `scheduler/a`"]
+)
+def test_a_table_that_cannot_be_read_is_refused(cell: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot read|has no row"):
+        layers.may_import(TABLE + ROWS.format(cell))
+
+
+def test_a_page_without_the_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="no table"):
+        layers.may_import("# Architecture\n")
 
 
 @pytest.mark.parametrize(("check", "name", "text"), BAD.values(), ids=BAD.keys())

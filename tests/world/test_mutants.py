@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +12,7 @@ from operators.loop import OperatorLoop
 from operators.ports import Observation, ObservationKind, View
 from scheduler.core.accounting import ledger
 from scheduler.core.accounting.usage import AttemptUsage, cut
-from scheduler.core.allocator.cycle import decide
 from scheduler.core.allocator.plan import Plan
-from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.effective import EffectivePolicy
 from scheduler.core.errors import Retry
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
@@ -30,10 +26,7 @@ from scheduler.sim.world.backend import FakeBackend
 from scheduler.sim.world.chance import Rates
 from scheduler.sim.world.shelves import MemoryLogs
 from scheduler.store.memory import MemoryWriter
-
-Patch = pytest.MonkeyPatch
-SEEDS_MAX = 12
-JOBS = 24
+from tests.support.mutants import JOBS, Mutant, Patch, assert_found, no_change
 
 
 class GoneTooEarly(FakeBackend):
@@ -94,10 +87,6 @@ class Hasty(Allocator):
         return super()._apply(lead, effective, plan, now_ms)
 
 
-def no_change(patch: Patch) -> None:
-    """The mistake is in a part."""
-
-
 def over_commit(patch: Patch) -> None:
     """Admits without taking the GPUs from the nodes."""
     honest = MemoryWriter.change
@@ -109,36 +98,6 @@ def over_commit(patch: Patch) -> None:
         return honest(self, record, version=version)
 
     patch.setattr(MemoryWriter, "change", change)
-
-
-def decide_on_twice_the_gpus(patch: Patch) -> None:
-    """Plans with GPUs that are not there; every such step is dropped, again and again."""
-
-    def wrong(snapshot: Snapshot) -> Plan:
-        return decide(replace(snapshot, nodes=tuple(replace(node, gpus=2 * node.gpus) for node in snapshot.nodes)))
-
-    patch.setattr(cycle, "decide", wrong)
-
-
-def decide_never_the_same(patch: Patch) -> None:
-    """A cycle whose plan follows from something else than its input."""
-    calls = itertools.count()
-
-    def wrong(snapshot: Snapshot) -> Plan:
-        plan = decide(snapshot)
-        return replace(plan, steps=plan.steps[: next(calls) % 2])
-
-    patch.setattr(cycle, "decide", wrong)
-
-
-def leave_the_last_job(patch: Patch) -> None:
-    """Forgets every third job or so."""
-
-    def wrong(snapshot: Snapshot) -> Plan:
-        plan = decide(snapshot)
-        return replace(plan, steps=tuple(step for step in plan.steps if step.job[-1] > "h"))
-
-    patch.setattr(cycle, "decide", wrong)
 
 
 def half_a_gang(patch: Patch) -> None:
@@ -315,18 +274,6 @@ def settle_too_early(patch: Patch) -> None:
     patch.setattr(settle.Settler, "_work", work)
 
 
-ONE = Parts(findings_max=1)
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A mistake, and what one of the findings must say."""
-
-    put_in: Callable[[Patch], None]
-    says: str
-    parts: Parts = ONE
-
-
 ROUGH = Rates(request_late=1_500, node_trouble=1_500)
 MUTANTS = {
     "gone too early": Mutant(
@@ -338,9 +285,6 @@ MUTANTS = {
         no_change, "could start", Parts(allocator=Hasty, rates=Rates().scaled(0), patience_ms=60_000, findings_max=1)
     ),
     "over-commit": Mutant(over_commit, "its live attempts hold"),
-    "decides on twice the GPUs": Mutant(decide_on_twice_the_gpus, "does not come to rest|bound of steps|replayed"),
-    "decides never the same": Mutant(decide_never_the_same, "replayed makes another plan|could start"),
-    "leaves the last job": Mutant(leave_the_last_job, "could start|no reason|replayed"),
     "half a gang": Mutant(half_a_gang, "workers"),
     "no fence": Mutant(
         no_fence, "without lease|old epoch|DuplicateRecord", Parts(rates=Rates(pause=600), findings_max=1)
@@ -373,13 +317,7 @@ MUTANTS = {
 @pytest.mark.world
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS.keys())
 def test_a_mistake_is_found(mutant: Mutant, monkeypatch: Patch) -> None:
-    mutant.put_in(monkeypatch)
-    found: list[str] = []
-    for seed in range(SEEDS_MAX):
-        found += run(seed, jobs=JOBS, parts=mutant.parts).findings
-        if any(re.search(mutant.says, finding) for finding in found):
-            return
-    raise AssertionError(f"not found in {SEEDS_MAX} seeds; found is {found}")
+    assert_found(mutant, monkeypatch)
 
 
 def test_nothing_is_found_without_a_mistake() -> None:

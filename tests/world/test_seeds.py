@@ -25,6 +25,10 @@ PREMISES = (
     "a gang of several workers",
     "an attempt of several slices",
     "capacity fell under held",
+    "a cancel of an active job",
+    "an attempt after a failure",
+    "no retry is left",
+    "no loss is left",
 )
 HAPPENED = (
     "jobs Succeeded",

@@ -1,13 +1,32 @@
-"""The usage that really was, counted from the machines' own instants by code that shares nothing with the settler."""
+"""The usage and the outcomes that really were, told from the machines alone, by code that services do not share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from scheduler.sim.world.ground import Ground, GroundAttempt
 
 Usage = dict[tuple[str, str], list[int]]
 """(ORG/PROJECT, flavor) -> [held, billed] in milli-GPU-milliseconds."""
+
+
+class Outcome(StrEnum):
+    """How an attempt ended: well, by an order or its time limit, by its own fault, or lost without its fault."""
+
+    WELL = "ended well"
+    STOPPED = "was stopped"
+    FAILED = "failed"
+    LOST = "was lost"
+
+
+def outcome(attempt: GroundAttempt) -> Outcome:
+    """The first thing that ended it counts; an end of all ranks with 0 is a good one whatever was ordered before."""
+    if attempt.exit_code == 0 and not attempt.is_lost:
+        return Outcome.WELL
+    if attempt.notice:
+        return Outcome.STOPPED
+    return Outcome.FAILED if attempt.has_failed or attempt.exit_code else Outcome.LOST
 
 
 def truth(

@@ -15,7 +15,7 @@ from random import Random
 
 from scheduler.core.errors import DureError, Retry
 from scheduler.core.units import MS_PER_SECOND
-from scheduler.schema.bodies import MemberRequest, OrgRequest, PolicyRequest, ProjectRequest, TaskBody
+from scheduler.schema.bodies import JobBody, MemberRequest, OrgRequest, PolicyRequest, ProjectRequest, TaskBody
 from scheduler.services import jobs, periods, policies, registry
 from scheduler.services.actors import Actor, actor_of
 from scheduler.services.effective import EffectivePolicies
@@ -47,6 +47,12 @@ class Memory:
     answers: dict[tuple[str, str], str] = field(default_factory=dict)
     jobs: list[tuple[str, str]] = field(default_factory=list)
     """(id, user) of jobs in the order of the answers."""
+    sent: dict[tuple[str, str], TaskBody] = field(default_factory=dict)
+    """(user, key) -> the task first sent under it."""
+    cancelled: dict[str, list[JobBody]] = field(default_factory=dict)
+    """Job -> what its cancels were answered with."""
+    maybe_cancelled: set[str] = field(default_factory=set)
+    """Jobs whose cancel was answered, or not answered: it may have been done all the same."""
     refused: Counter[str] = field(default_factory=Counter)
     policies: int = 0
 
@@ -128,7 +134,7 @@ class People:
 
     def cancel(self, job: str, user: str = ADMIN) -> None:
         """Cancel a job."""
-        self.insist("cancel", lambda: self._act(jobs.cancel, job, user))
+        self.insist("cancel", lambda: self._act(self._cancel, job, user))
 
     def _later(self, delay_ms: int, action: Callable[[], None]) -> None:
         self._agenda.at(self._agenda.now_ms + delay_ms, action)
@@ -153,6 +159,15 @@ class People:
     def _act(self, service: Callable[[Store, Actor, str, int], object], job: str, user: str) -> None:
         service(self._store, self.actor(user), job, self._agenda.now_ms)
 
+    def _cancel(self, store: Store, actor: Actor, job: str, now_ms: int) -> None:
+        try:
+            answer = jobs.cancel(store, actor, job, now_ms)
+        except (Retry, Crashed):
+            self.memory.maybe_cancelled.add(job)
+            raise
+        self.memory.maybe_cancelled.add(job)
+        self.memory.cancelled.setdefault(job, []).append(answer)
+
     def _change_policy(self) -> None:
         self.apply_policy()
 
@@ -171,7 +186,7 @@ class People:
         newest = self.memory.jobs[-12:]
         job, owner = pick(rng, newest)
         user = ADMIN if rng.randrange(4) == 0 else owner
-        what, service = pick(rng, (("cancel", jobs.cancel), ("hold", jobs.hold), ("release", jobs.release)))
+        what, service = pick(rng, (("cancel", self._cancel), ("hold", jobs.hold), ("release", jobs.release)))
         self.insist(what, lambda: self._act(service, job, user))
         if what == "hold":
             wait_ms = between(rng, MINUTE_MS, 30 * MINUTE_MS)
@@ -223,6 +238,7 @@ class People:
         )
 
     def _submit(self, user: str, key: str, task: TaskBody) -> None:
+        self.memory.sent.setdefault((user, key), task)
         body, _ = submit(
             self._store,
             self._policies,

@@ -30,7 +30,10 @@ class Server:
         package_store: PackageStore,
         log_store: LogStore,
         clock: Callable[[], int],
+        pulled: Callable[[PullBody], None] = lambda body: None,
     ) -> None:
+        """pulled: hears each answer to a pull, whether it arrives or not."""
+        self._pulled = pulled
         self._store = store
         self._policies = policies
         self._packages = package_store
@@ -40,7 +43,9 @@ class Server:
     def pull(self, cluster: str, existing: Sequence[str]) -> PullBody:
         """services.assignments.pull."""
         request = PullRequest(existing=list(existing))
-        return assignments.pull(self._store, self._policies, self._actor(cluster), cluster, request, self._clock())
+        body = assignments.pull(self._store, self._policies, self._actor(cluster), cluster, request, self._clock())
+        self._pulled(body)
+        return body
 
     def report(self, cluster: str, request: ReportRequest) -> None:
         """services.observe.report."""

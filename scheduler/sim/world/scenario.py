@@ -112,7 +112,7 @@ limits:
   default_time: {default_ms // 1_000}s
   max_time: {max_ms // 1_000}s
   max_pending_per_project: {rng.choice((5, 20, 200))}
-  max_losses: {rng.choice((1, 3, 20))}
+  max_losses: {rng.choice((0, 1, 3, 20))}
 classes:
 {classes}
 rate_card: card-{version}

@@ -14,6 +14,7 @@ from typing import Any
 from operators.loop import OperatorLoop
 from operators.ports import Assignment
 from scheduler.core.accounting.invoice_model import Party
+from scheduler.core.allocator.cycle import decide
 from scheduler.core.codec import canonical
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, JobState
 from scheduler.core.records import RECORD_KINDS, AttemptRecord, CycleRecord, JobRecord, MemberRecord, PeriodRecord
@@ -24,16 +25,17 @@ from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import Where
 from scheduler.services.settle import Settler
-from scheduler.sim import checkers
 from scheduler.sim.world import verdicts
 from scheduler.sim.world.agenda import Agenda
 from scheduler.sim.world.auditor import Auditor
 from scheduler.sim.world.backend import FakeBackend
 from scheduler.sim.world.chance import Crashed, Dice, Rates, pick
 from scheduler.sim.world.ground import Ground
+from scheduler.sim.world.inspector import Decide, Inspector
 from scheduler.sim.world.people import ADMIN, People
 from scheduler.sim.world.plane import LATE_MS_MAX, FlakyPlane, Server
-from scheduler.sim.world.replay import Replayed, replay
+from scheduler.sim.world.promises import Promises
+from scheduler.sim.world.replay import replay
 from scheduler.sim.world.report import WorldReport
 from scheduler.sim.world.scenario import MINUTE_MS, START_MS, Scenario, Site, draw
 from scheduler.sim.world.shelves import MemoryLogs, MemoryPackages
@@ -50,8 +52,6 @@ QUIET_MS = 120_000
 """So long nothing may be written by a world at rest; longer than any lease and any back-off of an operator."""
 QUIET_STEP_MS = 5_000
 CYCLES_REPLAYED_MAX = 25
-CHECKED_EVERY = 2
-"""Of the replayed cycles, one in so many is held against every property of the allocator."""
 JOBS_DEFAULT = 40
 CODE_VERSION = "world"
 TOLD_EVERY = 8
@@ -64,6 +64,7 @@ class Parts:
 
     backend: type[FakeBackend] = FakeBackend
     allocator: type[Allocator] = Allocator
+    decide: Decide = decide
     settler: type[Settler] = Settler
     rates: Rates = field(default_factory=Rates)
     dice: type[Dice] = Dice
@@ -83,6 +84,7 @@ class World:
         self.stage = Stage(self.agenda, self.dice, Trace(), parts.findings_max)
         self.ground = Ground(self.stage.found)
         self.auditor = Auditor(self.stage.found)
+        self.inspector = Inspector(self.stage.found, self.auditor.premise)
         self.logs = MemoryLogs()
         self.inner = MemoryStore()
         self.news = self.looks = 0
@@ -90,7 +92,10 @@ class World:
         self.store = WatchedStore(self.inner, self.dice, self.stage.pause_point, self._committed)
         packages = MemoryPackages()
         self.people = People(scenario, self.store, packages, self.agenda, self.stage.acting, self.stage.found)
-        server = Server(self.store, EffectivePolicies(), packages, self.logs, lambda: self.agenda.now_ms)
+        self.promises = Promises(self.people.memory, self.stage.found, self.auditor.premise)
+        server = Server(
+            self.store, EffectivePolicies(), packages, self.logs, lambda: self.agenda.now_ms, self.promises.pulled
+        )
         self.backends = {site.name: self._backend(site, parts) for site in scenario.sites}
         self.processes: list[Process[Any]] = [
             *(self._allocator(f"allocator-{letter}", parts) for letter in "ab"),
@@ -173,6 +178,7 @@ class World:
             self._judge(verdicts.jobs_kept(view, self.people.memory))
             self._judge(verdicts.at_rest(view))
             self._judge(verdicts.outcomes(view, self.ground))
+            self._judge(self.promises.kept(view, self.ground, self.auditor.admitted))
             self._judge(verdicts.ledger_sound(view))
             self._judge(verdicts.usage_true(view, self.ground, self.auditor.admitted, self.auditor.vouched))
             self._judge(verdicts.erased_ends_known(view, self.ground, self.auditor.vouched))
@@ -186,23 +192,12 @@ class World:
                 self.stage.found(f"period {period.id} is never closed")
             cycles = [cycle.number for cycle in view.select(CycleRecord, limit=verdicts.ALL)]
             sample = self.dice.of("replay").sample(cycles, min(len(cycles), CYCLES_REPLAYED_MAX))
-            for number, replayed in enumerate(replay(view, frozenset(sample), CODE_VERSION)):
+            for replayed in replay(view, frozenset(sample), CODE_VERSION):
                 if replayed.fault:
                     self.stage.found(replayed.fault)
-                if number % CHECKED_EVERY == 0:
-                    self._check(replayed)
             for kind in RECORD_KINDS:
                 for record in view.select(kind, limit=verdicts.ALL):
                     self.stage.trace.add(self.agenda.now_ms, kind.__name__, canonical(record))
-
-    def _check(self, replayed: Replayed) -> None:
-        """Hold the allocator's properties against the picture that a recorded cycle saw."""
-        for law in checkers.PROPERTIES:
-            if law.premise(replayed.snapshot, replayed.plan):
-                self.auditor.premise(law.name)
-            for finding in law.check(replayed.snapshot, replayed.plan):
-                where = f"cycle {replayed.cycle.number}, {finding.code}, {finding.where}"
-                self.stage.found(f"{where}: {finding.message}")
 
     def report(self, arguments: str = "") -> WorldReport:
         """What this world has to say so far; arguments: of the command that repeats it."""
@@ -278,6 +273,7 @@ class World:
         names = ", ".join(f"{len(rows)} {kind.__name__}" for kind, rows in commit.written.items())
         self.stage.say(f"commits {names}")
         self.auditor.committed(commit, self.stage.who)
+        self.promises.committed(commit)
         self.watchman.committed(commit.facts)
 
     def _backend(self, site: Site, parts: Parts) -> FakeBackend:
@@ -294,8 +290,9 @@ class World:
 
     def _allocator(self, name: str, parts: Parts) -> Process[Allocator]:
         def build(holder: str) -> Allocator:
+            lease_ms, decide = self.scenario.lease_ms, self.inspector.around(parts.decide)
             return parts.allocator(
-                self.store, EffectivePolicies(), holder, CODE_VERSION, lease_ms=self.scenario.lease_ms
+                self.store, EffectivePolicies(), holder, CODE_VERSION, lease_ms=lease_ms, decide=decide
             )
 
         return Process(self.stage, name, build, lambda part, now_ms: part.step(now_ms), (1_000, 8_000))
