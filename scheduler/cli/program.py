@@ -35,3 +35,9 @@ def as_called(command: str) -> str:
         return program(sys.argv[0], os.getcwd(), shutil.which(NAME)) + space + rest
     except OSError:
         return command
+
+
+def typable(line: str) -> str:
+    """A line of talk; where it is a proposed command, which is indented, as the user can type it here."""
+    command = line.lstrip(" ")
+    return line if command == line else line[: -len(command)] + as_called(command)

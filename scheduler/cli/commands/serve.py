@@ -48,13 +48,14 @@ def up(
     ends it (exit code 0); running jobs live on and are found again at the next start.
     """
     from scheduler.cli.files import read_text
+    from scheduler.cli.program import typable
 
     main = _main("server,local")
     text = read_text(policy) if policy else ""
     try:
         return int(
             main.up(
-                say=session.talk,
+                say=lambda line: session.talk(typable(line)),
                 gpus=gpus,
                 data=data,
                 host=host,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.cli.program import program
+from scheduler.cli.program import program, typable
 from scheduler.client.errors import ApiRefused
 from scheduler.client.http import Client
 from scheduler.schema import bodies
@@ -40,6 +40,12 @@ def test_next_steps_name_the_program_as_it_was_called(dure: Dure, monkeypatch: p
     added = dure("context", "add", "c", "--server", "http://h").succeeds()
     assert "  Use it  .venv/bin/dure context use c\n" in added.err
     dure("explain", "9999").fails(3, "  more  .venv/bin/dure explain DURE-3011")
+
+
+def test_proposed_commands_in_talk_name_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [".venv/bin/dure"])
+    lines = ["dure up: http://h, data in d", "  dure queue", "  durex", "ready; next:", "", "  "]
+    assert [typable(line) for line in lines] == [lines[0], "  .venv/bin/dure queue", *lines[2:]]
 
 
 def test_file_names_are_quoted(dure: Dure) -> None:
