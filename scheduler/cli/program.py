@@ -40,4 +40,4 @@ def as_called(command: str) -> str:
 def typable(line: str) -> str:
     """A line of talk; where it is a proposed command, which is indented, as the user can type it here."""
     command = line.lstrip(" ")
-    return line if command == line else line[: -len(command)] + as_called(command)
+    return line if command == line else line[: len(line) - len(command)] + as_called(command)
