@@ -168,6 +168,12 @@ RUN_CODES: dict[str, Code] = {
         "Without an administrator nobody could name one. Name another first.",
         "dure member add lee --role admin --scope all",
     ),
+    "DURE-6022": Code(
+        "invoice damaged",
+        "The stored text of an invoice is no invoice any more, so it cannot be shown in another form. Verifying it says what is"
+        " wrong.",
+        "dure invoice verify NUMBER",
+    ),
     "DURE-6030": Code(
         "period not over",
         "A calendar month is closed after its end, so that nothing is invoiced twice or too early.",

@@ -32,7 +32,7 @@ from scheduler.services.job_bodies import instant
 from scheduler.services.ports import Reader, Where, Writer
 from scheduler.services.prices import PriceBooks
 from scheduler.services.reads import everything, of_sequences
-from scheduler.services.submit import NotFound
+from scheduler.services.submit import Conflict, NotFound
 
 SLICES_MAX = 10_000_000
 INVOICES_MAX = 100_000
@@ -133,8 +133,13 @@ def get_invoice(view: Reader, actor: Actor, number: str) -> InvoiceBody:
 
 
 def invoice_csv_text(view: Reader, actor: Actor, number: str) -> str:
-    """The invoice's lines and totals as CSV."""
-    return invoice_csv(parse_invoice(_found(view, actor, number).invoice_json))
+    """The invoice's lines and totals as CSV; raises Conflict when the stored text is no invoice any more."""
+    text = _found(view, actor, number).invoice_json
+    try:
+        return invoice_csv(parse_invoice(text))
+    except ValueError as error:
+        message = f"the stored text of {number} is damaged: {error}"
+        raise Conflict("DURE-6022", message, f"dure invoice verify {number}") from error
 
 
 def _summary(record: InvoiceRecord) -> InvoiceSummary:

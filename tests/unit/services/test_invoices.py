@@ -23,7 +23,7 @@ from scheduler.core.records import (
 )
 from scheduler.schema.bodies import VerifyBody
 from scheduler.services import invoices, periods, reads
-from scheduler.services.submit import NotFound
+from scheduler.services.submit import Conflict, NotFound
 from scheduler.store.memory import MemoryStore
 from scheduler.store.memory.table import Table
 from tests.support.control_plane import ControlPlane
@@ -183,6 +183,8 @@ def test_a_damaged_text_hides_no_other_invoice(closed: ControlPlane, text: str) 
     with closed.store.read() as view:
         listed = {item.org: item for item in invoices.list_invoices(view, closed.actor(), "", "")}
         read = invoices.get_invoice(view, closed.actor(), ACME)
+        with pytest.raises(Conflict, match="damaged"):
+            invoices.invoice_csv_text(view, closed.actor(), ACME)
     acme, uni = listed["acme"], listed["uni"]
     assert (acme.list_won, acme.subsidy_won, acme.supply_won, acme.vat_won, acme.payable_won) == (-1,) * 5
     assert (uni.list_won, uni.payable_won) == (3_600, 0)
