@@ -170,8 +170,8 @@ RUN_CODES: dict[str, Code] = {
     ),
     "DURE-6022": Code(
         "invoice damaged",
-        "The stored text of an invoice is no invoice any more, so it cannot be shown in another form. Verifying it says what is"
-        " wrong.",
+        "The stored text of an invoice is no invoice any more, so it cannot be shown in another form. Verifying it says"
+        " what is wrong.",
         "dure invoice verify NUMBER",
     ),
     "DURE-6030": Code(
