@@ -7,8 +7,8 @@ import io
 import time
 import zipfile
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from operators.local.backend import LocalBackend
 from operators.local.gpus import parse_gpus
@@ -16,7 +16,8 @@ from operators.local.recorder import wall_ms
 from operators.local.records import Record
 from operators.ports import Assignment, Observation, StopOrder, View
 from scheduler.core.lifecycle import StopReason
-from scheduler.core.model import Rank
+from tests.support import assignments
+from tests.support.assignments import gang
 from tests.support.processes import kill_attempt, left_of, record_of, wait_for
 
 SECONDS_MAX = 150.0
@@ -24,25 +25,9 @@ SECONDS_MAX = 150.0
 
 def assignment(job: str, run: str, gpus: Iterable[int] = (1,), **changes: object) -> Assignment:
     """A gang with these GPUs on each of its nodes."""
-    base = Assignment(
-        job=job,
-        attempt=1,
-        org="hanbit-ai",
-        project="nlp",
-        user="kim",
-        tier="borrow",
-        flavor="x",
-        ranks=tuple(Rank(rank, f"x-{rank}", count) for rank, count in enumerate(gpus)),
-        entrypoint="script",
-        run=run,
-        setup="",
-        env=(),
-        package_sha256="",
-        time_limit_ms=120_000,
-        grace_ms=5_000,
-        checkpoint_key=job,
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # a test names the fields it means
+    ranks = gang((f"x-{number}", count) for number, count in enumerate(gpus))
+    wanted: dict[str, Any] = {"run": run, "flavor": "x", "ranks": ranks, "time_limit_ms": 120_000, **changes}
+    return assignments.assignment(job, **wanted)
 
 
 def package(files: dict[str, bytes]) -> tuple[bytes, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from operators.ports import Assignment, Observation, ObservationKind, StopOrder
 from scheduler.core.errors import Fatal, Retry
-from scheduler.core.model import Node, Rank
+from scheduler.core.model import Node
 from scheduler.policy.loader import LoadedPolicy, load
 from scheduler.sim.world import fate
 from scheduler.sim.world.agenda import Agenda
@@ -19,6 +19,8 @@ from scheduler.sim.world.chance import Dice, Rates, between, stream
 from scheduler.sim.world.ground import Ground
 from scheduler.sim.world.oracle import truth
 from scheduler.sim.world.scenario import draw, policy_text
+from tests.support import assignments
+from tests.support.assignments import gang
 
 NODES = [Node("site", "n1", "h100", 4), Node("site", "n2", "h100", 4)]
 START_MS = 1_000_000
@@ -26,23 +28,9 @@ START_MS = 1_000_000
 
 def assignment(job: str, attempt: int = 1, ranks: int = 2) -> Assignment:
     """A gang of one GPU each on both nodes in turn."""
-    return Assignment(
-        job=job,
-        attempt=attempt,
-        org="acme",
-        project="nlp",
-        user="member",
-        tier="borrow",
-        flavor="h100",
-        ranks=tuple(Rank(rank, f"n{rank % 2 + 1}", 1) for rank in range(ranks)),
-        entrypoint="script",
-        run="x",
-        setup="",
-        env=(),
-        package_sha256="",
-        time_limit_ms=600_000,
-        grace_ms=10_000,
-        checkpoint_key=job,
+    spread = gang((f"n{rank % 2 + 1}", 1) for rank in range(ranks))
+    return assignments.assignment(
+        job, attempt, flavor="h100", ranks=spread, time_limit_ms=600_000, grace_ms=10_000, org="acme"
     )
 
 

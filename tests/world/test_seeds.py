@@ -29,6 +29,9 @@ PREMISES = (
     "an attempt after a failure",
     "no retry is left",
     "no loss is left",
+    "an override has ended",
+    "the network was away",
+    "the store was away",
 )
 HAPPENED = (
     "jobs Succeeded",
@@ -47,6 +50,8 @@ HAPPENED = (
     "trouble backend_refuses",
     "trouble node_trouble",
     "trouble job_hangs",
+    "trouble two_operators",
+    "trouble clocks_apart",
 )
 _reports: dict[int, WorldReport] = {}
 

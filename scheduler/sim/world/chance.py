@@ -60,6 +60,12 @@ class Rates:
     """Per notice: the job runs on until it is killed."""
     ends_well_in_grace: int = 2_000
     """Per notice: the job ends with exit code 0 all the same."""
+    long_outage: int = 9_000
+    """Per world: the network or the store is away for twelve minutes."""
+    two_operators: int = 4_000
+    """Per world: two operators of one cluster live at once, as in an upgrade that is never finished."""
+    clocks_apart: int = 5_000
+    """Per world: the clocks of allocators and settlers differ by up to three seconds."""
 
     def scaled(self, percent: int) -> Rates:
         """Every chance times a percentage, at most certain."""

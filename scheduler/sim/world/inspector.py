@@ -7,6 +7,7 @@ from itertools import count
 
 from scheduler.core.allocator.plan import Plan
 from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.tree import TreeNode
 from scheduler.sim import checkers
 
 DEAR = frozenset({checkers.replayed, checkers.settled})
@@ -25,6 +26,8 @@ class Inspector:
         self._found = found
         self._premise = premise
         self._numbers = count()
+        self._shares: dict[tuple[int, int], dict[str, TreeNode]] = {}
+        """(policy version, registry sequence) -> the shares last seen under them."""
 
     def around(self, decide: Decide) -> Decide:
         """For an allocator, in place of ``decide``."""
@@ -38,6 +41,10 @@ class Inspector:
 
     def _inspect(self, snapshot: Snapshot, plan: Plan) -> None:
         number = next(self._numbers)
+        versions = (snapshot.policy_version, snapshot.registry_seq)
+        if self._shares.get(versions, snapshot.tree.nodes) != snapshot.tree.nodes:
+            self._premise("an override has ended")
+        self._shares[versions] = snapshot.tree.nodes
         for law in checkers.PROPERTIES:
             if law.check in DEAR and number % DEAR_EVERY:
                 continue

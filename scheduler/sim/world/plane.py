@@ -75,7 +75,10 @@ class FlakyPlane:
         dice: Dice,
         meanwhile: Callable[[str], None],
         later: Callable[[int, Callable[[], object]], None],
+        is_out: Callable[[], bool] = lambda: False,
     ) -> None:
+        """is_out: whether there is an outage, in which nothing gets through."""
+        self._is_out = is_out
         self._cluster = cluster
         self._server = server
         self._dice = dice
@@ -107,7 +110,7 @@ class FlakyPlane:
     def _call(self, what: str, request: Callable[[], T], *, may_be_late: bool = False) -> T:
         self._meanwhile(what)
         dice = self._dice
-        if dice.happens("request_lost", "network"):
+        if self._is_out() or dice.happens("request_lost", "network"):
             raise Retry("DURE-8002", f"the {what} got lost", "the operator tries again")
         if may_be_late and dice.happens("request_late", "network"):
             self._later(dice.of("network").randrange(1, LATE_MS_MAX), request)

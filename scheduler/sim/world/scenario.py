@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from scheduler.core.instants import rfc3339_utc
 from scheduler.core.model import Node
 from scheduler.core.units import MILLI_PER_GPU
 from scheduler.sim.world.chance import between, pick, stream
@@ -115,6 +116,7 @@ limits:
   max_losses: {rng.choice((0, 1, 3, 20))}
 classes:
 {classes}
+overrides: {_overrides(scenario, version)}
 rate_card: card-{version}
 billing: {{calendar: manual, vat: {rng.choice(("0.10", "0"))}}}
 ---
@@ -150,6 +152,18 @@ def _class(rng: Random, scenario: Scenario, name: str, left: dict[str, int], org
         f"  {name}: {{weight: {rng.randint(1, 50)}, guarantee: {_amounts(guarantee)}{limits}, "
         f"org_default: {default}, price: {{of_list: {of_list}{funder}}}}}"
     )
+
+
+def _overrides(scenario: Scenario, version: int) -> str:
+    """Leases for some organisations, with another weight or without their default guarantee, until an instant."""
+    rng = stream(scenario.seed, f"overrides {version}")
+    leases = []
+    for named in scenario.tenants:
+        share = rng.choice(("weight: 30", "guarantee: {}", "weight: 30, guarantee: {}"))
+        until = rfc3339_utc(START_MS + rng.randrange(scenario.busy_ms) // 1_000 * 1_000)
+        if rng.randrange(2):
+            leases.append(f"{{org: {named.name}, {share}, until: {until}}}")
+    return f"[{', '.join(leases)}]"
 
 
 def _amounts(milli_gpus: dict[str, int]) -> str:

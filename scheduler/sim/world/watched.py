@@ -38,22 +38,27 @@ class WatchedStore:
         dice: Dice,
         pause: Callable[[], None],
         committed: Callable[[Commit], None],
+        is_out: Callable[[], bool] = lambda: False,
     ) -> None:
-        """pause: called before each transaction, where the process may be paused or die; committed: after each."""
+        """pause: called before each transaction, where the process may be paused or die; committed: after each.
+
+        is_out: whether there is an outage, in which no transaction begins.
+        """
         self._inner = inner
         self._dice = dice
         self._pause = pause
         self._committed = committed
+        self._is_out = is_out
 
     def read(self) -> AbstractContextManager[MemoryReader]:
         """A consistent view."""
-        self._pause()
+        self._begin()
         return self._inner.read()
 
     @contextmanager
     def write(self) -> Iterator[MemoryWriter]:
         """A transaction that may be refused, rolled back, or committed with its answer lost."""
-        self._pause()
+        self._begin()
         if self._dice.happens("store_refuses", WRITE_STREAM):
             raise Retry("DURE-8020", "the database is not there", "try again")
         with self._inner.write() as tx:
@@ -67,3 +72,8 @@ class WatchedStore:
             raise Retry("DURE-8020", "the database's answer was lost", "try again")
         if self._dice.happens("crash", WRITE_STREAM):
             raise Crashed("after a commit")
+
+    def _begin(self) -> None:
+        self._pause()
+        if self._is_out():
+            raise Retry("DURE-8020", "the database is away for a while", "try again")

@@ -31,6 +31,7 @@ from scheduler.sim.world.auditor import Auditor
 from scheduler.sim.world.backend import FakeBackend
 from scheduler.sim.world.chance import Crashed, Dice, Rates, pick
 from scheduler.sim.world.ground import Ground
+from scheduler.sim.world.hardship import NETWORK, STORE, draw_hardship
 from scheduler.sim.world.inspector import Decide, Inspector
 from scheduler.sim.world.people import ADMIN, People
 from scheduler.sim.world.plane import LATE_MS_MAX, FlakyPlane, Server
@@ -80,6 +81,7 @@ class World:
     def __init__(self, scenario: Scenario, parts: Parts, steps_max: int = STEPS_MAX) -> None:
         self.scenario = scenario
         self.dice = parts.dice(scenario.seed, parts.rates.scaled(scenario.trouble_percent))
+        self.hardship = draw_hardship(self.dice, scenario)
         self.agenda = Agenda(START_MS, steps_max)
         self.stage = Stage(self.agenda, self.dice, Trace(), parts.findings_max)
         self.ground = Ground(self.stage.found)
@@ -88,8 +90,11 @@ class World:
         self.logs = MemoryLogs()
         self.inner = MemoryStore()
         self.news = self.looks = 0
-        self.watchman = Watchman(self.inner.read, self.stage.found, parts.patience_ms)
-        self.store = WatchedStore(self.inner, self.dice, self.stage.pause_point, self._committed)
+        patience_ms = self.hardship.patience_ms(parts.patience_ms)
+        self.watchman = Watchman(self.inner.read, self.stage.found, patience_ms)
+        self.store = WatchedStore(
+            self.inner, self.dice, self.stage.pause_point, self._committed, lambda: self._is_out(STORE)
+        )
         packages = MemoryPackages()
         self.people = People(scenario, self.store, packages, self.agenda, self.stage.acting, self.stage.found)
         self.promises = Promises(self.people.memory, self.stage.found, self.auditor.premise)
@@ -101,6 +106,7 @@ class World:
             *(self._allocator(f"allocator-{letter}", parts) for letter in "ab"),
             *(self._settler(f"settler-{letter}", parts) for letter in "ab"),
             *(self._operator(site.name, server) for site in scenario.sites),
+            *(self._operator(site.name, server, "-too") for site in scenario.sites if self.hardship.has_two_operators),
         ]
 
     def run(self, until_ms: int | None = None) -> None:
@@ -288,6 +294,12 @@ class World:
             attempt = view.get(AttemptRecord, wanted.job, wanted.attempt)
         return attempt is not None and attempt.running_at_ms > 0
 
+    def _is_out(self, what: str) -> bool:
+        is_out = not self.dice.calm and self.hardship.is_out(what, self.agenda.now_ms)
+        if is_out:
+            self.auditor.premise(f"the {what} was away")
+        return is_out
+
     def _allocator(self, name: str, parts: Parts) -> Process[Allocator]:
         def build(holder: str) -> Allocator:
             lease_ms, decide = self.scenario.lease_ms, self.inspector.around(parts.decide)
@@ -295,23 +307,27 @@ class World:
                 self.store, EffectivePolicies(), holder, CODE_VERSION, lease_ms=lease_ms, decide=decide
             )
 
-        return Process(self.stage, name, build, lambda part, now_ms: part.step(now_ms), (1_000, 8_000))
+        offset_ms = self.hardship.offset_ms(name, self.dice)
+        return Process(self.stage, name, build, lambda part, now_ms: part.step(now_ms + offset_ms), (1_000, 8_000))
 
     def _settler(self, name: str, parts: Parts) -> Process[Settler]:
         def build(holder: str) -> Settler:
             return parts.settler(self.store, EffectivePolicies(), holder, Party("dure"), self.scenario.lease_ms)
 
-        return Process(self.stage, name, build, lambda part, now_ms: part.step(now_ms), (5_000, 40_000))
+        offset_ms = self.hardship.offset_ms(name, self.dice)
+        return Process(self.stage, name, build, lambda part, now_ms: part.step(now_ms + offset_ms), (5_000, 40_000))
 
-    def _operator(self, cluster: str, server: Server) -> Process[OperatorLoop]:
-        plane = FlakyPlane(cluster, server, self.dice, self.stage.between_calls, self._later)
+    def _operator(self, cluster: str, server: Server, which: str = "") -> Process[OperatorLoop]:
+        plane = FlakyPlane(
+            cluster, server, self.dice, self.stage.between_calls, self._later, lambda: self._is_out(NETWORK)
+        )
 
         def build(holder: str) -> OperatorLoop:
             self.stage.say(f"{holder} begins")
             return OperatorLoop(cluster, self.backends[cluster], plane)
 
         return Process(
-            self.stage, f"operator-{cluster}", build, lambda part, now_ms: part.step(now_ms), (2_000, 12_000)
+            self.stage, f"operator-{cluster}{which}", build, lambda part, now_ms: part.step(now_ms), (2_000, 12_000)
         )
 
     def _later(self, delay_ms: int, request: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""A backend and a control plane in memory, with calls that fail on demand, and short ways to make their values."""
+"""A backend and a control plane in memory, with calls that fail on demand, and a short way to make an observation."""
 
 from __future__ import annotations
 
@@ -15,33 +15,9 @@ from operators.ports import (
     attempt_name,
 )
 from scheduler.core.errors import Fatal, Retry
-from scheduler.core.model import Rank
 
 RETRY = Retry("DURE-8001", "not now")
 FATAL = Fatal("DURE-8002", "never")
-
-
-def assignment(job: str = "aaaa", attempt: int = 1, **changes: object) -> Assignment:
-    """A gang of one rank with one GPU, unless the changes say otherwise."""
-    base = Assignment(
-        job=job,
-        attempt=attempt,
-        org="hanbit-ai",
-        project="nlp",
-        user="kim",
-        tier="borrow",
-        flavor="h100-80g",
-        ranks=(Rank(0, "h100-80g-0", 1),),
-        entrypoint="script",
-        run="true",
-        setup="",
-        env=(),
-        package_sha256="",
-        time_limit_ms=60_000,
-        grace_ms=5_000,
-        checkpoint_key=job,
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # a test names the fields it means
 
 
 def seen(kind: ObservationKind, job: str = "aaaa", attempt: int = 1, rank: int = -1, at_ms: int = 5) -> Observation:

@@ -17,7 +17,7 @@ from operators.local.records import LineKind
 from operators.ports import Assignment, StopOrder
 from scheduler.core.errors import Retry
 from scheduler.core.model import Rank
-from tests.unit.operators.fakes import assignment
+from tests.support.assignments import assignment
 from tests.unit.operators.played import T0, Rig
 from tests.unit.operators.test_gpus import FakeModule
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from operators.local.environment import of_rank
 from operators.local.layout import Folder, Spec
 from scheduler.core.model import Rank
-from tests.unit.operators.fakes import assignment
+from tests.support.assignments import assignment
 
 GANG = (Rank(0, "x-0", 2), Rank(1, "x-1", 2))
 MACHINE = {"PATH": "/usr/bin", "HOME": "/nowhere", "DURE_TOKEN": "secret", "DATABASE_URL": "secret", "LANG": "C.UTF-8"}

@@ -15,7 +15,7 @@ from scheduler.client.http import Client
 from scheduler.client.transport import Policy
 from scheduler.core.errors import DureError, Fatal, Retry
 from scheduler.core.model import Rank
-from tests.unit.operators.fakes import assignment
+from tests.support.assignments import assignment
 
 Handler = Callable[[httpx.Request], httpx.Response]
 Connect = Callable[[Handler], HttpControlPlane]

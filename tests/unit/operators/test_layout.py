@@ -13,7 +13,7 @@ import pytest
 
 from operators.local import layout
 from operators.local.layout import Folder, Spec
-from tests.unit.operators.fakes import assignment
+from tests.support.assignments import assignment
 
 
 def test_a_spec_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from operators.loop import Action, Forget, Limits, OperatorLoop, Start, StepResult, Stop, diff
 from operators.ports import Assignment, ObservationKind, StopOrder, View
-from tests.unit.operators.fakes import FATAL, RETRY, FakeBackend, FakePlane, assignment, seen
+from tests.support.assignments import assignment
+from tests.unit.operators.fakes import FATAL, RETRY, FakeBackend, FakePlane, seen
 
 CANCEL = StopOrder("cancel", 1_000)
 A, B, C = assignment("aaaa"), assignment("bbbb"), assignment("cccc")

@@ -6,7 +6,7 @@ from operators.local.layout import Spec
 from operators.local.meter import RankMeter
 from operators.local.nvml import Nvml
 from scheduler.core.model import Rank
-from tests.unit.operators.fakes import assignment
+from tests.support.assignments import assignment
 from tests.unit.operators.test_gpus import GIB, FakeModule
 
 RANKS = (Rank(0, "x-0", 1), Rank(1, "x-0", 2))

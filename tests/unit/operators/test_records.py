@@ -22,7 +22,7 @@ from operators.local.records import (
     read_end,
 )
 from scheduler.core.model import Rank
-from tests.unit.operators.fakes import assignment
+from tests.support.assignments import assignment
 
 Row = dict[str, Any]
 
