@@ -17,7 +17,12 @@ NETWORK, STORE = "network", "store"
 
 @dataclass(frozen=True, slots=True)
 class Hardship:
-    """outage: of what, NETWORK (between operators and control plane) or STORE; "" for none."""
+    """outage: of what, NETWORK (between operators and control plane) or STORE; "" for none.
+
+    has_two_operators: of each cluster, and neither knows of the other. Attempts, books and usage must be right all the
+    same. Two promises need one operator at a time, which a lock (on one machine) or a lease sees to: output is whole
+    when a record is archived, and nobody vouches for an attempt that was erased before it was seen.
+    """
 
     outage: str
     outage_from_ms: int
