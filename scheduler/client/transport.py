@@ -31,6 +31,7 @@ from scheduler.schema.bodies import Problem
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 CONNECT_SECONDS = 5.0
 BUSY_STATUSES = frozenset({429, 502, 503, 504})
+LAST_TRY_SECONDS = 0.5
 PAUSE_FIRST_SECONDS = 0.2
 PAUSE_MAX_SECONDS = 5.0
 CHECK_SERVER = "check the address and the network: dure doctor"
@@ -125,10 +126,10 @@ class Transport:
         raise Fatal(UNREACHABLE, "the request was never tried", "")  # tries < 1 is a caller's mistake
 
     def _left(self, request: Request, started: float) -> float:
-        """How many seconds the next try may take."""
+        """How many seconds the next try may take: a little even after a pause that grew longer than was meant."""
         if not request.total_seconds:
             return request.timeout_seconds
-        return min(request.timeout_seconds, self._remaining(request, started))
+        return max(LAST_TRY_SECONDS, min(request.timeout_seconds, self._remaining(request, started)))
 
     def _remaining(self, request: Request, started: float) -> float:
         """How many seconds are left of those for all tries."""

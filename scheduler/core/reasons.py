@@ -45,8 +45,9 @@ class Blocker:
     need, have, limit: in milli-GPUs, except NoGangFit (workers) and BackoffAfterFailure (milliseconds:
     ``limit`` is the instant it ends); decision 0001, rule 7, says what they are for each reason.
     tier: the tier this reason closes, or "" when it closes every tier.
-    left: milli-GPUs of the largest gang of such workers that this reason alone would let start now; below 0 where
-    more is in use than there is. Always less than the gang has.
+    left: milli-GPUs of the largest gang of such workers that this reason alone would let start now, always less than
+    the gang has; below 0 where more is in use than there is.
+    over: milli-GPUs that are claimed above the guarantee; what is freed fills that before more is left.
     """
 
     reason: Reason
@@ -58,3 +59,4 @@ class Blocker:
     actor: Actor
     tier: str = ""
     left: int = 0
+    over: int = 0

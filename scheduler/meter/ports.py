@@ -32,6 +32,9 @@ class View(Protocol):
     def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
         """Facts with a larger sequence, in order."""
 
+    def fact(self, seq: int) -> Fact | None:
+        """The committed fact of this sequence; None when there is none."""
+
 
 class Views(Protocol):
     """A store that can be read."""

@@ -20,6 +20,7 @@ class PlanTierBody(Body):
     tenant_microwon_per_gpu_hour: int
     """What the tenant pays for a GPU-hour, in micro-won."""
     most_microwon: int
+    """For one attempt that uses its whole time limit and the grace that follows it."""
     """What the tenant pays for an attempt that uses all its GPUs up to its time limit, in micro-won."""
 
 

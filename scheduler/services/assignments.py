@@ -7,7 +7,7 @@ import json
 from scheduler.core.codec import from_json
 from scheduler.core.effective import EffectivePolicy
 from scheduler.core.lifecycle import AttemptState, StopReason
-from scheduler.core.model import Rank
+from scheduler.core.model import Rank, Tier
 from scheduler.core.records import AttemptRecord, JobRecord
 from scheduler.schema.bodies import AssignmentBody, PullBody, PullRequest, RankBody, StopBody
 from scheduler.services.actors import Actor, require
@@ -39,14 +39,18 @@ def pull(
     return PullBody(assignments=wanted, forget=forget)
 
 
+def grace_of(policy: EffectivePolicy | None, tier: Tier) -> int:
+    """Milliseconds that an attempt of a tier has after its notice, also after that of its time limit."""
+    rule = policy.tiers.get(tier) if policy else None
+    return (rule.grace_ms if rule else 0) or GRACE_DEFAULT_MS
+
+
 def _assignment(view: Reader, attempt: AttemptRecord, policy: EffectivePolicy | None) -> AssignmentBody:
     job = view.get(JobRecord, attempt.job)
     if job is None:
         raise LookupError(f"attempt {attempt.job}-a{attempt.number} has no job")
     task = json.loads(job.task_json)
-    grace_ms = GRACE_DEFAULT_MS
-    if policy is not None and attempt.tier in policy.tiers:
-        grace_ms = policy.tiers[attempt.tier].grace_ms or GRACE_DEFAULT_MS
+    grace_ms = grace_of(policy, attempt.tier)
     ranks: tuple[Rank, ...] = from_json(tuple[Rank, ...], json.loads(attempt.ranks_json))
     stop = None
     if attempt.stop_reason is StopReason.CANCEL:

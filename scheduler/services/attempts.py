@@ -123,9 +123,7 @@ class ObservedAttempt:
     def _gone(self, seen: ObservationBody) -> None:
         lost = seen.evidence == "lost"
         if lost:
-            has_ends = any(rank.ended_at_ms for rank in self._ranks())
-            self._end_untraced()
-            self._stop(StopReason.LOST, LOST_WITH_BEATS if has_ends else LOST_WITHOUT_TRACE)
+            self._stop(StopReason.LOST, LOST_WITHOUT_TRACE if self._end_untraced() else LOST_WITH_BEATS)
         elif self._attempt.state is not AttemptState.ADMITTED or seen.exit_code:
             self._stop(StopReason.FAIL if seen.exit_code else StopReason.FINISH)
         state = step_attempt(self._attempt.state, AttemptState.GONE)
@@ -142,18 +140,20 @@ class ObservedAttempt:
             raise Retry("DURE-6001", "the job changed at the same moment", "the operator repeats the report")
         self._tx.append(AttemptGone(seen.job, seen.attempt, after.state, after.not_before_ms), self._now_ms)
 
-    def _end_untraced(self) -> None:
+    def _end_untraced(self) -> bool:
         """Ranks that started and of which no end is left end where their cluster had vouched for them last.
+
+        Returns whether there were any.
 
         That is the watermark before this report, and an operator moves it only while it sees all that began. It is
         never behind a slice that is posted (decision 0006).
         """
         cluster = self._tx.get(ClusterRecord, self._attempt.cluster)
         through_ms = cluster.observed_through_ms if cluster else 0
-        for rank in self._ranks():
-            if rank.started_at_ms and not rank.ended_at_ms:
-                ended_at_ms = max(rank.started_at_ms, through_ms)
-                self._change_rank(replace(rank, ended_at_ms=ended_at_ms, evidence="lost"))
+        untraced = [rank for rank in self._ranks() if rank.started_at_ms and not rank.ended_at_ms]
+        for rank in untraced:
+            self._change_rank(replace(rank, ended_at_ms=max(rank.started_at_ms, through_ms), evidence="lost"))
+        return bool(untraced)
 
     def _free_nodes(self) -> None:
         """Free what the placement holds, wherever a worker was seen."""

@@ -167,8 +167,8 @@ def _summary(record: InvoiceRecord) -> InvoiceSummary:
 def _issued(view: Reader, record: InvoiceRecord) -> Check:
     """The fact that the invoice was issued, against its row: who changes the row and its hash changes not the chain."""
     wanted = InvoiceIssued(record.number, record.org, record.period, record.sha256)
-    found = view.facts(record.issued_seq - 1, limit=1)
-    if found and found[0].seq == record.issued_seq and found[0].body == wanted:
+    found = view.fact(record.issued_seq)
+    if found is not None and found.body == wanted:
         return Check("fact", True, f"issued with this hash as fact {record.issued_seq}")
     return Check("fact", False, f"fact {record.issued_seq} does not say that it was issued with this hash")
 

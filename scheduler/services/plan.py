@@ -10,9 +10,10 @@ from scheduler.core.records import RateCardRecord
 from scheduler.core.units import MILLI_GPU_MS_PER_GPU_HOUR, MS_PER_SECOND
 from scheduler.schema.bodies import PlanBody, PlanTierBody, TaskBody
 from scheduler.services.actors import Actor
+from scheduler.services.assignments import grace_of
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import Reader
-from scheduler.services.submit import Accepted, accept
+from scheduler.services.submit import Accepted, accept, require_room_in_line
 
 MILLI = 1_000
 
@@ -23,6 +24,7 @@ def plan(view: Reader, policies: EffectivePolicies, task: TaskBody, actor: Actor
     Raises what submitting it would raise about registry, policy and limits: Forbidden, NotFound, Invalid or Refused.
     """
     accepted = accept(view, policies.current(view, now_ms), task, actor)
+    require_room_in_line(view, accepted)
     request, policy = accepted.request, accepted.policy
     list_won = _list_won(view, policy.rate_card, request.flavor)
     return PlanBody(
@@ -49,6 +51,8 @@ def _list_won(view: Reader, rate_card: str, flavor: str) -> int:
 
 def _tier(accepted: Accepted, tier: Tier, list_won: int) -> PlanTierBody:
     request, policy = accepted.request, accepted.policy
+    # A job that is timed out may use its grace, at its own expense (decision 0002).
+    longest_ms = request.time_limit_ms + grace_of(policy, tier)
     price = Price(list_won, policy.tiers[tier].price_ppm, policy.class_prices[accepted.org.class_name])
     return PlanTierBody(
         tier=tier.value,
@@ -56,5 +60,5 @@ def _tier(accepted: Accepted, tier: Tier, list_won: int) -> PlanTierBody:
         tier_factor_ppm=price.tier_ppm,
         tenant_part_ppm=price.class_price.of_list_ppm,
         tenant_microwon_per_gpu_hour=rate(MILLI_GPU_MS_PER_GPU_HOUR, price).tenant_microwon,
-        most_microwon=rate(request.gpus * MILLI * request.time_limit_ms, price).tenant_microwon,
+        most_microwon=rate(request.gpus * MILLI * longest_ms, price).tenant_microwon,
     )

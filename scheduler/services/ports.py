@@ -46,6 +46,9 @@ class Reader(Protocol):
     def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
         """Facts with a larger sequence, in order, none that could still be overtaken by an earlier one."""
 
+    def fact(self, seq: int) -> Fact | None:
+        """The committed fact of this sequence, whatever may still come before it; None when there is none."""
+
 
 class Writer(Reader, Protocol):
     """One transaction: commits when its block ends, rolls back when the block raises."""

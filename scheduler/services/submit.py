@@ -90,6 +90,22 @@ def probable_flavor(wanted: str, flavors: Iterable[str]) -> str:
     return guess or heads.get(nearest(wanted.partition("-")[0], heads), "")
 
 
+def require_room_in_line(view: Reader, accepted: Accepted) -> None:
+    """Raise Refused when as many jobs of the project wait as the policy allows."""
+    waiting = view.count(
+        JobRecord,
+        Where("org", "=", accepted.org.name),
+        Where("project", "=", accepted.project),
+        Where("state", "in", (JobState.QUEUED, JobState.HELD)),
+    )
+    if waiting >= accepted.policy.limits.max_pending_per_project:
+        raise Refused(
+            "DURE-2103",
+            f"{accepted.org.name}/{accepted.project} already has {waiting} jobs waiting, the most the policy allows",
+            "wait, or cancel some: dure queue",
+        )
+
+
 def accept(view: Reader, policy: EffectivePolicy | None, task: TaskBody, actor: Actor) -> Accepted:
     """Check a task against registry, policy and limits; raises Forbidden, NotFound, Invalid or Refused."""
     org_name, _, project = task.project.partition("/")
@@ -197,18 +213,7 @@ def _queue(tx: Writer, accepted: Accepted, actor: Actor, job_id: str, now_ms: in
     policy = newest_policy(tx)
     if policy is None or policy.version != accepted.policy.policy_version:
         raise Retry("DURE-6001", "the policy changed at the same moment", "submit again")
-    waiting = tx.count(
-        JobRecord,
-        Where("org", "=", org.name),
-        Where("project", "=", accepted.project),
-        Where("state", "in", (JobState.QUEUED, JobState.HELD)),
-    )
-    if waiting >= accepted.policy.limits.max_pending_per_project:
-        raise Refused(
-            "DURE-2103",
-            f"{task.project} already has {waiting} jobs waiting, the most the policy allows",
-            "wait, or cancel some: dure queue",
-        )
+    require_room_in_line(tx, accepted)
     seq = tx.append(JobSubmitted(job_id, f"{accepted.leaf}/{actor.user}", request), now_ms)
     if task.hold:
         tx.append(JobHeld(job_id, "user"), now_ms)

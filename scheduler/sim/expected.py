@@ -13,15 +13,15 @@ from scheduler.core.tree import ROOT, level_of, lineage, parent_of
 from scheduler.core.units import MILLI_PER_GPU
 from scheduler.sim.rules import Estate
 
-Told = tuple[Reason, str, int, int, int, str, int]
-"""(reason, tree node, need, have, limit, tier, left) of a blocker."""
+Told = tuple[Reason, str, int, int, int, str, int, int]
+"""(reason, tree node, need, have, limit, tier, left, over) of a blocker."""
 TIERS = (Tier.GUARANTEED, Tier.BORROW, Tier.SCAVENGE)
 
 
 def told(blocker: Blocker) -> Told:
     """A blocker without who can act."""
     numbers = (blocker.need, blocker.have, blocker.limit)
-    return (blocker.reason, blocker.tree_node, *numbers, blocker.tier, blocker.left)
+    return (blocker.reason, blocker.tree_node, *numbers, blocker.tier, blocker.left, blocker.over)
 
 
 def expected(estate: Estate, job: PendingJob) -> set[Told]:
@@ -59,7 +59,16 @@ def _caps(estate: Estate, job: PendingJob) -> Iterator[Told]:
         cap, held = estate.cap(path, flavor), estate.held(path, flavor)
         if cap is not None and held + need > cap:
             low = level_of(path) in ("project", "user")
-            yield Reason.PROJECT_CAP_REACHED if low else Reason.ORG_CAP_REACHED, path, need, held, cap, "", cap - held
+            yield (
+                Reason.PROJECT_CAP_REACHED if low else Reason.ORG_CAP_REACHED,
+                path,
+                need,
+                held,
+                cap,
+                "",
+                cap - held,
+                0,
+            )
 
 
 def _machines(estate: Estate, request: GangRequest) -> Iterator[Told]:
@@ -76,15 +85,15 @@ def _machines(estate: Estate, request: GangRequest) -> Iterator[Told]:
         numbers = (need, could * per_worker * MILLI_PER_GPU, estate.capacity(flavor))
         together = _workers(_sizes(estate, flavor, cordoned=True), per_worker)
         if not estate.snapshot.nodes:
-            yield Reason.CLUSTER_STARTING, "", *numbers, "", 0
+            yield Reason.CLUSTER_STARTING, "", *numbers, "", 0, 0
         else:
             reason = Reason.MAINTENANCE_WINDOW if together >= request.nodes else Reason.MODEL_UNAVAILABLE
-            yield reason, "", *numbers, "", left
+            yield reason, "", *numbers, "", left, 0
     elif most < need:
         total = sum(sum(sizes) for sizes in _sizes(estate, flavor).values()) * MILLI_PER_GPU
-        yield Reason.NO_CAPACITY, "", need, most, total, "", left
+        yield Reason.NO_CAPACITY, "", need, most, total, "", left, 0
     else:
-        yield Reason.NO_GANG_FIT, "", request.nodes, now, could, "", left
+        yield Reason.NO_GANG_FIT, "", request.nodes, now, could, "", left, 0
 
 
 def _kept(estate: Estate, job: PendingJob) -> Iterator[Told]:
@@ -100,7 +109,7 @@ def _kept(estate: Estate, job: PendingJob) -> Iterator[Told]:
         keeper = min(beside, key=lambda path: (-beside[path], path))
         for tier in job.request.tiers:
             if tier is not Tier.GUARANTEED:
-                yield Reason.RESERVED_FOR_OTHER, keeper, need, free, kept, str(tier), free - kept
+                yield Reason.RESERVED_FOR_OTHER, keeper, need, free, kept, str(tier), free - kept, 0
 
 
 def _share(estate: Estate, job: PendingJob) -> Iterator[Told]:
@@ -111,18 +120,18 @@ def _share(estate: Estate, job: PendingJob) -> Iterator[Told]:
     promised, capacity = estate.promised(flavor), estate.capacity(flavor)
     with_rights = [node for node in path if estate.configured(node, flavor)]
     if not with_rights:
-        yield Reason.SHARE_BUSY, "", need, 0, 0, tier, 0
+        yield Reason.SHARE_BUSY, "", need, 0, 0, tier, 0, 0
         return
     gang = {job.leaf: need}
     missing = {node: estate.claims_inside(node, flavor, gang) - estate.guarantee(node, flavor) for node in with_rights}
     nearest = min(with_rights, key=lambda node: (missing[node], path.index(node)))
     free = {node: estate.guarantee(node, flavor) - estate.claims_inside(node, flavor) for node in path}
     top = [node for node in path if estate.guarantee(node, flavor)][-1:]
-    left = sum(max(0, amount) for amount in free.values()) + sum(min(0, free[node]) for node in top)
+    left, over = sum(max(0, amount) for amount in free.values()), -sum(min(0, free[node]) for node in top)
     numbers = (need, estate.claims_inside(nearest, flavor), estate.guarantee(nearest, flavor))
-    yield Reason.SHARE_BUSY, nearest, *numbers, tier, left
+    yield Reason.SHARE_BUSY, nearest, *numbers, tier, left, over
     if capacity < promised:
-        yield Reason.NO_CAPACITY, ROOT, promised, capacity, estate.configured(nearest, flavor), tier, left
+        yield Reason.NO_CAPACITY, ROOT, promised, capacity, estate.configured(nearest, flavor), tier, left, 0
 
 
 def _sizes(estate: Estate, flavor: str, *, cordoned: bool = False) -> dict[str, list[int]]:

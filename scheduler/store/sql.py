@@ -31,6 +31,7 @@ _FACTS = {
         " (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) ORDER BY seq LIMIT :bound"
     ),
 }
+_FACT = text("SELECT at_ms, kind, body_json FROM fact WHERE seq = :seq")
 _APPEND = {
     "sqlite": text("INSERT INTO fact (kind, at_ms, body_json) VALUES (:kind, :at_ms, :body) RETURNING seq"),
     "postgresql": text("SELECT dure_append_fact(:kind, :at_ms, :body)"),
@@ -88,6 +89,11 @@ class SqlReader:
         """Committed facts after a sequence, none that one with a smaller sequence could still overtake."""
         rows = self._rows(_FACTS[self._dialect], {"after": after_seq, "bound": limit})
         return [Fact(seq, at_ms, decode(kind, json.loads(body))) for seq, at_ms, kind, body in rows]
+
+    def fact(self, seq: int) -> Fact | None:
+        """The committed fact of this sequence; who follows facts waits for earlier ones, who asks for one does not."""
+        rows = self._rows(_FACT, {"seq": seq})
+        return next((Fact(seq, at_ms, decode(kind, json.loads(body))) for at_ms, kind, body in rows), None)
 
 
 class SqlWriter(SqlReader):

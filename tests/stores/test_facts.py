@@ -16,6 +16,7 @@ from scheduler.core.facts import (
     AttemptRunning,
     AttemptStarting,
     AttemptStopping,
+    Fact,
     FactBody,
     InvoiceIssued,
     JobEnded,
@@ -212,3 +213,27 @@ def test_a_view_has_facts_and_records_of_one_instant(store: Store) -> None:
             assert len(facts) <= jobs == jobs_later
         writer.result()
     assert len(names(store)) == 40
+
+
+def test_one_fact_by_its_sequence(store: Store) -> None:
+    with store.write() as tx:
+        first, second = (tx.append(body, 7) for body in (PolicyApplied(1), PolicyApplied(2)))
+    with store.read() as view:
+        assert view.fact(second) == Fact(second, 7, PolicyApplied(2))
+        assert [view.fact(seq) for seq in (0, -1, second + 9)] == [None] * 3
+        assert first < second
+
+
+def test_a_fact_is_there_before_those_who_follow_facts_may_pass_it(postgres: SqlStore) -> None:
+    """A transaction that began earlier may still append an earlier fact; who asks for one by its number has it."""
+    with actors(postgres, 2) as (early, late):
+        early.begin()
+        early.do(lambda: early.tx.next_number("somebody"))
+        with postgres.write() as tx:
+            seq = tx.append(PolicyApplied(3), 9)
+        with postgres.read() as view:
+            assert (view.facts(seq - 1), view.fact(seq)) == ([], Fact(seq, 9, PolicyApplied(3)))
+        early.end()
+        assert late is not early
+    with postgres.read() as view:
+        assert [fact.seq for fact in view.facts(seq - 1)] == [seq]

@@ -88,7 +88,12 @@ def apply(session: Session, names: tuple[str, ...], reason: str, yes: bool, outp
 
 @command("show", parent=policy, examples=("dure policy show", "dure policy show 3 --text > policy-3.yaml"))
 @click.argument("version", metavar="[VERSION]", type=click.IntRange(1), required=False)
-@option("--text", "as_text", is_flag=True, help="The policy's own text, as it was applied.")
+@option(
+    "--text",
+    "as_text",
+    is_flag=True,
+    help="The policy's own text, as it was applied; an excerpt for who may not read it all.",
+)
 @output_option("table", "json", "yaml", "id", "name")
 def show(session: Session, version: int | None, as_text: bool, output: str) -> None:
     """Show the policy in force, or one version of it."""
@@ -96,6 +101,8 @@ def show(session: Session, version: int | None, as_text: bool, output: str) -> N
     from scheduler.cli.sheets import POLICY
 
     body = session.client.policy(version)
+    if not body.whole:
+        session.warn("this is an excerpt: without comments and without overrides of other organisations")
     if as_text:
         text = clean_lines(body.text)
         session.data(text.removesuffix("\n"))

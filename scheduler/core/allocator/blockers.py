@@ -96,9 +96,9 @@ class Reasons:
         return tuple(found)
 
     def _make(  # a blocker has as many parts
-        self, reason: Reason, node: str, numbers: Numbers, actor: Actor, tier: str = "", left: int = 0
+        self, reason: Reason, node: str, numbers: Numbers, actor: Actor, tier: str = "", left: int = 0, over: int = 0
     ) -> Blocker:
-        return Blocker(reason, node, self._stock.flavor, *numbers, actor, tier, left)
+        return Blocker(reason, node, self._stock.flavor, *numbers, actor, tier, left, over)
 
     def _capped(self, place: int, size: Size) -> list[Blocker]:
         """Rule 2: every tree node of the path that is at its cap, the lowest first."""
@@ -177,9 +177,9 @@ class Reasons:
         reason, need = Reason.SHARE_BUSY, size.need
         if nearest == NOWHERE:  # no guarantee on the whole path: waiting does not help, a person has to give one
             return [self._make(reason, self._paths[place], (need, 0, 0), Actor.ADMIN, tier)]
-        left = rules.left[GUARANTEED] - rules.over
+        left, over = rules.left[GUARANTEED], rules.over
         numbers = (need, book.claimed[nearest], book.guarantee[nearest])
-        busy = [self._make(reason, self._paths[nearest], numbers, Actor.TIME, tier, left)]
+        busy = [self._make(reason, self._paths[nearest], numbers, Actor.TIME, tier, left, over)]
         if book.shrunk:
             numbers = (book.promised, book.capacity, book.configured[nearest])
             busy.append(self._make(Reason.NO_CAPACITY, ROOT, numbers, Actor.PLATFORM, tier, left))

@@ -135,7 +135,7 @@ def _makes_room(job: JobFacts, attempt: LiveAttempt, closers: Sequence[Blocker])
             case Reason.SHARE_BUSY if attempt.tier is not GUARANTEED or blocker.actor is Actor.ADMIN:
                 enough = False
             case Reason.SHARE_BUSY | Reason.ORG_CAP_REACHED | Reason.PROJECT_CAP_REACHED:
-                enough = blocker.left + attempt.request.milli_gpus >= blocker.need
+                enough = blocker.left - blocker.over + attempt.request.milli_gpus >= blocker.need
             case Reason.RESERVED_FOR_OTHER:
                 enough = blocker.left + milli_gpus >= blocker.need
             case _:

@@ -130,12 +130,12 @@ def _row(blocker: Blocker) -> list[Any]:
     """A blocker as the list of its fields: plans hold many, and their names say nothing new."""
     reason, actor = str(blocker.reason), str(blocker.actor)
     numbers = [blocker.need, blocker.have, blocker.limit]
-    return [reason, blocker.tree_node, blocker.flavor, *numbers, actor, str(blocker.tier), blocker.left]
+    return [reason, blocker.tree_node, blocker.flavor, *numbers, actor, str(blocker.tier), blocker.left, blocker.over]
 
 
 def _blocker(row: list[Any]) -> Blocker:
-    reason, node, flavor, need, have, limit, actor, tier, left = row
-    return Blocker(Reason(reason), node, flavor, need, have, limit, Actor(actor), tier, left)
+    reason, node, flavor, need, have, limit, actor, tier, left, over = row
+    return Blocker(Reason(reason), node, flavor, need, have, limit, Actor(actor), tier, left, over)
 
 
 def _step(value: Mapping[str, Any]) -> Step:

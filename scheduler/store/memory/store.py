@@ -66,6 +66,11 @@ class MemoryReader:
         start = max(after_seq, 0)
         return self._facts[start : min(start + limit, self._facts_end)]
 
+    def fact(self, seq: int) -> Fact | None:
+        """The committed fact of this sequence."""
+        self._table(CounterRecord)
+        return self._facts[seq - 1] if 0 < seq <= self._facts_end else None
+
 
 class _Overlay:
     """What a transaction has written of one kind, not yet committed."""

@@ -130,6 +130,10 @@ def test_policy_lint_apply_show(admin: Dure) -> None:
     assert shown["name"] == "test"
     assert admin("policy", "show", str(shown["version"]), "--text").succeeds().out == POLICY
     admin("policy", "show", "999").fails(3, "DURE-3006")
+    token = admin("token", "create", "--user", "reader-of-little").succeeds().out.strip()
+    part = admin("policy", "show", "--text", env={"DURE_TOKEN": token}).succeeds()
+    assert "this is an excerpt" in part.err
+    assert "this is an excerpt" not in admin("policy", "show", "--text").succeeds().err
     Path("broken.yaml").write_text(POLICY.replace("half_life", "half_live"))
     for verb in ("lint", "apply"):
         admin("policy", verb, "broken.yaml").fails(2, "error[DURE-1210] broken.yaml:", "did you mean half_life?")

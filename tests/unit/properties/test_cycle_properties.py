@@ -27,6 +27,7 @@ from tests.unit.properties.oracle import Oracle
 WORLDS = 400
 ORDERED_WORLDS = 400
 REMEDY_WORLDS = 600
+FEWER = "fewer nodes: --nodes "
 BEHIND = Reason.BEHIND_HIGHER_PRIORITY
 HISTORIES = 60
 EVENTS = 40
@@ -148,6 +149,31 @@ def test_what_would_help_helps(seed: int) -> None:
                     started = {step.job for step in decide(then).steps}
                     assert job.job in started, f"random_world({number}) {job.job}: {remedy}"
     assert min(tried[kind] for kind in ("fewer", "--tier", "cancel")) >= 5, tried
+
+
+def test_the_largest_smaller_gang_that_starts_is_named(seed: int) -> None:
+    """In a settled world ``--nodes N`` is named exactly where N nodes start and N + 1 do not."""
+    named = 0
+    for number in range(seed, seed + WORLDS):
+        snapshot = random_world(number)
+        settled = after(snapshot, decide(snapshot))
+        plan, delayed = decide(settled), {job.job for job in settled.delayed}
+        for job in settled.pending:
+            if job.job in delayed:
+                continue
+            explanation = explain(facts_of(settled, plan, job), plan.reasons(job), settled.at_ms)
+            fewer = [text for text in explanation.would_help if text.startswith(FEWER)]
+            starts = [nodes for nodes in range(1, job.request.nodes) if starts_with(settled, job, nodes)]
+            wanted = [f"{FEWER}{max(starts)}"] if starts else []
+            assert fewer == wanted, f"random_world({number}) {job.job}"
+            named += len(fewer)
+    assert named >= 20
+
+
+def starts_with(snapshot: Snapshot, job: PendingJob, nodes: int) -> bool:
+    """Whether a job starts in the next cycle when it asks for so many nodes."""
+    then = changed(snapshot, job, f"{FEWER}{nodes}")
+    return then is not None and job.job in {step.job for step in decide(then).steps}
 
 
 def test_worlds_are_repeatable_and_differ(rng: random.Random) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduler.core.records import FindingRecord, LedgerEntryRecord
-from scheduler.services.attempts import LOST_WITH_BEATS, LOST_WITHOUT_TRACE
+from scheduler.services.attempts import LOST_WITHOUT_TRACE
 from tests.support.control_plane import ControlPlane
 
 UNIT = "milli_gpu_ms:h100-80g"
@@ -63,7 +63,7 @@ def test_ends_that_are_known_stay_and_say_so(plane: ControlPlane) -> None:
     plane.report(plane.seen("gone", job, evidence="lost"))
     ends = [(rank.ended_at_ms, rank.evidence) for rank in plane.ranks(job)]
     assert ends == [(known_ms, "observed"), (vouched_ms, "lost")]
-    assert plane.attempt(job).message == LOST_WITH_BEATS
+    assert plane.attempt(job).message == LOST_WITHOUT_TRACE
 
 
 def test_an_end_that_was_seen_needs_no_watermark(plane: ControlPlane) -> None:

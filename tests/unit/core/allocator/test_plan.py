@@ -125,7 +125,7 @@ def test_tiers_that_a_job_does_not_list_and_that_are_open() -> None:
 BAD = {
     "no steps": '{"backoff":{},"blockers":[],"reasons":[],"waiting":[]}',
     "unknown step": '{"backoff":{},"blockers":[],"reasons":[],"steps":[{"kind":"dance"}],"waiting":[]}',
-    "unknown reason": '{"backoff":{},"blockers":[["Mood","","h",1,1,1,"you","",0]]}',
+    "unknown reason": '{"backoff":{},"blockers":[["Mood","","h",1,1,1,"you","",0,0]]}',
     "a row too short": '{"backoff":{},"blockers":[["NoCapacity"]],"reasons":[],"steps":[],"waiting":[]}',
     "a step without a job": '{"backoff":{},"blockers":[],"reasons":[],"steps":[{"kind":"admit"}],"waiting":[]}',
 }
