@@ -97,6 +97,12 @@ SERVER_CODES: dict[str, Code] = {
         " with migration allowed sets them anew.",
         "start one process with migration allowed",
     ),
+    "DURE-8028": Code(
+        "database of an unreleased version",
+        "The database lacks tables or columns that its schema version has: it was made before the first release, while"
+        " that version was still being written.",
+        "start with a new database",
+    ),
     "DURE-8030": Code(
         "log full",
         "A rank's log has reached the size that is kept. The job goes on; what it prints from here on is not kept.",
