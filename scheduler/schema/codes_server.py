@@ -110,7 +110,8 @@ SERVER_CODES: dict[str, Code] = {
     ),
     "DURE-8031": Code(
         "package damaged",
-        "A stored package no longer has the content that its name says. It is not handed out.",
+        "A stored package no longer has the content that its name says. It is put aside and not handed out. Sent again,"
+        " it is whole.",
         "submit the job again",
     ),
     "DURE-8032": Code(
