@@ -20,18 +20,34 @@ GATHER_MAX_SECONDS = 1.0
 step was, so that a busy loop leaves half of a processor to those who wake it."""
 
 
-class WallClock:
-    """Milliseconds since 1970 that never run backwards in this process; thread-safe."""
+def boot_ns() -> int:
+    """Nanoseconds since this machine was started, time asleep included; no change of the clock touches it."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
-    def __init__(self) -> None:
+
+class WallClock:
+    """Milliseconds since 1970 that go on with real time and never run backwards in this process; thread-safe.
+
+    The wall clock is read once and then followed forward only: set forward, it takes this clock along; set back, it
+    does not, and time goes on from where it is. Standing still instead would make all that happens meanwhile an instant
+    to come, which is not believed and not charged.
+    """
+
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns, elapsed_ns: Callable[[], int] = boot_ns) -> None:
+        """elapsed_ns: nanoseconds of real time from any one instant on; never goes backwards."""
         self._lock = threading.Lock()
-        self._last_ms = 0
+        self._wall_ns = wall_ns
+        self._elapsed_ns = elapsed_ns
+        self._base_ns = wall_ns() - elapsed_ns()
 
     def __call__(self) -> int:
         """Now."""
         with self._lock:
-            self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000)
-            return self._last_ms
+            # The wall first: a thread that is held up between the two then never moves the base forward.
+            wall_ns = self._wall_ns()
+            elapsed_ns = self._elapsed_ns()
+            self._base_ns = max(self._base_ns, wall_ns - elapsed_ns)
+            return (self._base_ns + elapsed_ns) // 1_000_000
 
 
 class Driver:

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from scheduler.core.errors import Fatal
-from scheduler.store.files import NOT_VALID, TOO_LARGE, FolderPackageStore, _disk, _sync_folder
+from scheduler.store.files import NOT_VALID, TOO_LARGE, FolderPackageStore, _disk, _intact, _name
 
 
 class ReceivingPackages(FolderPackageStore):
@@ -54,7 +54,10 @@ class IncomingPackage:
                 rest = rest[os.write(self._handle, rest) :]
 
     def keep(self) -> bool:
-        """Keep what was written, durably; True when it is new. Raises Fatal when the sum is another."""
+        """Keep what was written, durably, in place of a damaged file too; True when it is new or mends one.
+
+        Raises Fatal when the sum is another.
+        """
         if self._sum.hexdigest() != self._sha256:
             message = f"the package's content does not have the SHA-256 {self._sha256}"
             raise Fatal(NOT_VALID, message, "send it again")
@@ -62,18 +65,11 @@ class IncomingPackage:
             return self._keep()
 
     def _keep(self) -> bool:
-        folder = self._path.parent
-        if self._path.exists():
+        if _intact(self._path, self._sha256):
             return False
-        folder.mkdir(exist_ok=True)
+        self._path.parent.mkdir(exist_ok=True)
         os.fsync(self._handle)
-        try:
-            os.link(self._part, self._path)  # of several that write the same at once one is the first
-        except FileExistsError:
-            return False
-        _sync_folder(folder)
-        _sync_folder(folder.parent)
-        return True
+        return _name(self._part, self._path, self._sha256)
 
     def discard(self) -> None:
         """Remove the incoming file; what was kept has a name of its own by then."""

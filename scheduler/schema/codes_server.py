@@ -97,6 +97,12 @@ SERVER_CODES: dict[str, Code] = {
         " with migration allowed sets them anew.",
         "start one process with migration allowed",
     ),
+    "DURE-8028": Code(
+        "database of an unreleased version",
+        "The database lacks tables or columns that its schema version has: it was made before the first release, while"
+        " that version was still being written.",
+        "start with a new database",
+    ),
     "DURE-8030": Code(
         "log full",
         "A rank's log has reached the size that is kept. The job goes on; what it prints from here on is not kept.",
@@ -104,7 +110,8 @@ SERVER_CODES: dict[str, Code] = {
     ),
     "DURE-8031": Code(
         "package damaged",
-        "A stored package no longer has the content that its name says. It is not handed out.",
+        "A stored package no longer has the content that its name says. It is put aside and not handed out. Sent again,"
+        " it is whole.",
         "submit the job again",
     ),
     "DURE-8032": Code(

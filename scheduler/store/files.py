@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scheduler.core.errors import Fatal, Retry
@@ -51,34 +51,37 @@ class FolderPackageStore:
         _remove_stale(self._incoming)
 
     def put(self, sha256: str, content: bytes) -> bool:
-        """Keep the bytes; True when they are new. Raises Fatal for another sum or too many bytes."""
+        """Keep the bytes, in place of a damaged file too; True when they are new or mend one.
+
+        Raises Fatal for another sum or too many bytes.
+        """
         check_package(sha256, content, self._bytes_max)
         with _disk():
             return self._put(self._path(sha256), sha256, content)
 
     def _put(self, path: Path, sha256: str, content: bytes) -> bool:
-        if path.exists():
+        if _intact(path, sha256):
             return False
         path.parent.mkdir(exist_ok=True)
         part = self._incoming / f"{sha256}.{secrets.token_hex(8)}"
-        _write_durably(part, content)
         try:
-            os.link(part, path)  # of several that write the same at once one is the first
-        except FileExistsError:
-            return False
+            _write_durably(part, content)
+            return _name(part, path, sha256)
         finally:
-            part.unlink()
-        _sync_folder(path.parent)
-        _sync_folder(self._folder)
-        return True
+            part.unlink(missing_ok=True)
 
     def get(self, sha256: str) -> bytes | None:
-        """The bytes, or None. Raises Fatal when the disk gives back other bytes."""
+        """The bytes, or None. Raises Fatal when the disk gives back other bytes, which are put aside.
+
+        From then on the package is absent, so that whoever asks whether it is there sends it again.
+        """
         try:
             content = self._path(sha256).read_bytes()
         except FileNotFoundError:
             return None
         if hashlib.sha256(content).hexdigest() != sha256:
+            with suppress(OSError):  # where nothing can be renamed the damage is still told
+                _put_aside(self._path(sha256), sha256)
             raise Fatal(PACKAGE_DAMAGED, f"the stored package {sha256} is damaged", "submit the job again")
         return content
 
@@ -247,6 +250,39 @@ def _disk() -> Iterator[None]:
         raise Retry(
             DISK, f"a file cannot be written: {error.strerror}", "make room on the disk, or look at it"
         ) from error
+
+
+def _intact(path: Path, sha256: str) -> bool:
+    """Whether the file can be read and has this sum; what has neither is replaced by bytes that were proven."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _name(part: Path, path: Path, sha256: str) -> bool:
+    """Give a proven, synced file its name, durably; False when an intact one has it already."""
+    try:
+        os.link(part, path)  # of several that write the same at once one is the first
+    except FileExistsError:
+        if _intact(path, sha256):
+            return False
+        os.replace(part, path)
+    _sync_folder(path.parent)
+    _sync_folder(path.parent.parent)
+    return True
+
+
+def _put_aside(path: Path, sha256: str) -> None:
+    """Take a damaged package's name away; what came in its place meanwhile gets it back."""
+    aside = path.with_name(f"{sha256}.{secrets.token_hex(8)}.damaged")
+    with suppress(FileNotFoundError):  # somebody else was first
+        os.rename(path, aside)
+        if _intact(aside, sha256):
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            aside.unlink()
 
 
 def _write_durably(path: Path, content: bytes) -> None:

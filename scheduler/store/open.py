@@ -13,6 +13,7 @@ from scheduler.store import triggers
 from scheduler.store.engines import postgresql_engines, sqlite_engines
 from scheduler.store.memory import MemoryStore
 from scheduler.store.sql import SqlStore
+from scheduler.store.tables import METADATA
 
 MEMORY_URL = "memory:"
 BAD_URL = "DURE-8022"
@@ -21,7 +22,15 @@ SCHEMA_OLDER = "DURE-8024"
 DAMAGED = "DURE-8025"
 SERVER_TOO_OLD = "DURE-8026"
 RESTORED = "DURE-8027"
+UNRELEASED = "DURE-8028"
 POSTGRESQL_MIN = 15
+SQLITE_COLUMNS = (
+    "SELECT t.name, c.name FROM sqlite_master AS t JOIN pragma_table_xinfo(t.name) AS c WHERE t.type = 'table'"
+)
+POSTGRESQL_COLUMNS = (
+    "SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
+    " WHERE c.relkind = 'r' AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped"
+)
 URL_FIX = "use sqlite:///FILE, postgresql://USER@HOST/DATABASE or memory:"
 
 
@@ -30,7 +39,7 @@ def open_store(url: str, *, migrate: bool) -> SqlStore | MemoryStore:
 
     migrate: bring an older or empty database to this code's schema first. Raises Fatal with one
     sentence for a URL that is none of these, a database that is newer than the code, older while
-    ``migrate`` is false, or damaged; Retry when the server cannot be reached now.
+    ``migrate`` is false, of an unreleased version, or damaged; Retry when the server cannot be reached now.
     """
     if url == MEMORY_URL:
         return MemoryStore()
@@ -97,6 +106,19 @@ def _check_schema(connection: Connection, *, migrate: bool) -> None:
     if found != newest and not migrate:
         message = f"the database has {f'schema {found}' if found else 'no schema'}, this program needs {newest}"
         raise Fatal(SCHEMA_OLDER, message, "start one process with migration allowed")
+    if found == newest and _lacking(connection):
+        raise Fatal(UNRELEASED, "this database was made by an unreleased version of Dure", "start with a new one")
+
+
+def _lacking(connection: Connection) -> frozenset[tuple[str, str]]:
+    """(table, column) of the models that the database does not have; one look into its catalogue.
+
+    Until the first release a schema version's text changes in place, so its number alone does not say what is there.
+    """
+    query = POSTGRESQL_COLUMNS if connection.dialect.name == "postgresql" else SQLITE_COLUMNS
+    present = {(table, column) for table, column in connection.exec_driver_sql(query)}
+    needed = {(table.name, column.name) for table in METADATA.tables.values() for column in table.columns}
+    return frozenset(needed - present)
 
 
 def _check_restored(connection: Connection, *, repair: bool) -> None:

@@ -92,6 +92,47 @@ def test_a_damaged_package_is_not_given_out(tmp_path: Path) -> None:
     path.write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(Fatal, match="is damaged"):
         packages.get(SUM)
+    assert packages.get(SUM) is None  # from now on it is absent, and sent again
+    (aside,) = tmp_path.glob("*/*.damaged")
+    assert aside.read_bytes() == CONTENT[:-1] + b"x"
+    assert packages.put(SUM, CONTENT)
+    assert packages.get(SUM) == CONTENT
+
+
+DAMAGES = {"another byte": CONTENT[:-1] + b"x", "cut": CONTENT[:5], "empty": b"", "longer": CONTENT + b"x"}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_package_that_is_sent_again_is_whole(tmp_path: Path, damage: bytes) -> None:
+    packages = FolderPackageStore(tmp_path)
+    packages.put(SUM, CONTENT)
+    (path,) = tmp_path.glob("*/*.zip")
+    path.write_bytes(damage)
+    assert packages.put(SUM, CONTENT)
+    assert packages.get(SUM) == CONTENT
+    assert not packages.put(SUM, CONTENT)
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_a_package_that_was_mended_while_its_damage_was_found_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = FolderPackageStore(tmp_path)
+    packages.put(SUM, CONTENT)
+    (path,) = tmp_path.glob("*/*.zip")
+
+    def damaged_then_mended(self: Path) -> bytes:
+        assert self == path
+        path.write_bytes(b"x")
+        packages.put(SUM, CONTENT)
+        return b"x"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", damaged_then_mended)
+        with pytest.raises(Fatal, match="is damaged"):
+            packages.get(SUM)
+    assert packages.get(SUM) == CONTENT
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
 def test_parts_of_a_killed_process_are_removed_later(tmp_path: Path) -> None:

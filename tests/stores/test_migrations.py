@@ -17,7 +17,7 @@ from scheduler.core.facts import JobHeld
 from scheduler.core.lifecycle import JobState
 from scheduler.store import migrate, triggers
 from scheduler.store.engines import postgresql_engines, sqlite_engines
-from scheduler.store.open import SCHEMA_NEWER, SCHEMA_OLDER, open_store
+from scheduler.store.open import SCHEMA_NEWER, SCHEMA_OLDER, UNRELEASED, open_store
 from scheduler.store.schema_text import schema_text
 from scheduler.store.sql import SqlStore
 from scheduler.store.tables import METADATA
@@ -162,6 +162,31 @@ def test_a_newer_database_is_refused(new_database: NewDatabase, allowed: bool) -
     ) as refused:
         opened(url, allowed=allowed)
     assert refused.value.code == SCHEMA_NEWER
+    with store.schema() as connection:
+        assert described(connection) == before
+    store.close()
+
+
+OLDER_TEXTS = {
+    "a table is missing": "DROP TABLE waiting",
+    "a column is missing": "ALTER TABLE job DROP COLUMN message",
+    "a column has another name": "ALTER TABLE invoice RENAME COLUMN issued_seq TO issued",
+}
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("change", OLDER_TEXTS.values(), ids=OLDER_TEXTS.keys())
+def test_a_database_of_an_unreleased_text_is_refused(new_database: NewDatabase, change: str, allowed: bool) -> None:
+    """It has the version's number, and not what the version is today."""
+    url = new_database()
+    store = opened(url)
+    with store.schema() as connection:
+        triggers.remove(connection)
+        connection.exec_driver_sql(change)
+        before = described(connection)
+    with pytest.raises(Fatal, match=r"^this database was made by an unreleased version of Dure$") as refused:
+        opened(url, allowed=allowed)
+    assert (refused.value.code, refused.value.fix) == (UNRELEASED, "start with a new one")
     with store.schema() as connection:
         assert described(connection) == before
     store.close()

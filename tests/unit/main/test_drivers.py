@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -129,8 +130,29 @@ def test_committed_writes_wake_and_others_do_not() -> None:
     assert woken == [1]
 
 
-def test_the_clock_never_runs_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    instants = iter([5_000_000, 3_000_000, 7_000_000])
-    monkeypatch.setattr("scheduler.main.drivers.time.time_ns", lambda: next(instants))
-    clock = WallClock()
-    assert [clock(), clock(), clock()] == [5, 5, 7]
+CLOCKS: dict[str, tuple[list[tuple[int, int]], list[int]]] = {
+    "normal": ([(1_000, 50), (1_001, 51), (1_500, 550)], [1_001, 1_500]),
+    "set back": ([(1_000, 50), (400, 60), (1_000_400, 1_000_060)], [1_010, 1_001_010]),
+    "set forward": ([(1_000, 50), (9_000, 60), (9_005, 65)], [9_000, 9_005]),
+    "set forward, then back": ([(1_000, 50), (9_000, 60), (1_020, 70)], [9_000, 9_010]),
+    "set back, then forward": ([(1_000, 50), (400, 60), (1_500, 70)], [1_010, 1_500]),
+    "back for less than has passed": ([(1_000, 50), (1_030, 150)], [1_100]),
+    "held up between the two": ([(1_000, 50), (1_010, 90), (1_060, 110)], [1_040, 1_060]),
+    "standing still": ([(1_000, 50), (1_000, 50)], [1_000]),
+}
+
+
+@pytest.mark.parametrize(("readings", "expected"), CLOCKS.values(), ids=CLOCKS.keys())
+def test_the_clock_goes_on_with_real_time_and_never_backwards(
+    readings: list[tuple[int, int]], expected: list[int]
+) -> None:
+    """``readings``: the machine's clock and real time, both in ms; the first is what the clock is made with."""
+    walls, elapsed = (iter([row[column] * 1_000_000 for row in readings]) for column in (0, 1))
+    clock = WallClock(lambda: next(walls), lambda: next(elapsed))
+    assert [clock() for _ in expected] == expected
+
+
+def test_the_clock_is_the_machine_s() -> None:
+    before_ms = time.time_ns() // 1_000_000
+    now_ms = WallClock()()
+    assert before_ms - 1 <= now_ms <= time.time_ns() // 1_000_000 + 1

@@ -102,6 +102,23 @@ def test_whether_it_is_there_is_told_without_reading(packages: ReceivingPackages
     assert packages.size(SUM) == len(CONTENT)
     with pytest.raises(Fatal, match="is damaged"):
         packages.get(SUM)
+    assert packages.size(SUM) is None  # it is asked for again
+    assert sent(packages, SUM, CONTENT)
+    assert (packages.size(SUM), packages.get(SUM)) == (len(CONTENT), CONTENT)
+
+
+@pytest.mark.parametrize("damage", [CONTENT[:-1] + b"x", CONTENT[:5], b""], ids=["another byte", "cut", "empty"])
+def test_a_damaged_package_that_is_sent_again_is_whole(
+    packages: ReceivingPackages, tmp_path: Path, damage: bytes
+) -> None:
+    sent(packages, SUM, CONTENT)
+    (path,) = (tmp_path / "packages").glob("*/*.zip")
+    path.write_bytes(damage)
+    assert sent(packages, SUM, CONTENT)
+    assert packages.get(SUM) == CONTENT
+    assert not sent(packages, SUM, CONTENT)
+    assert incoming(packages, tmp_path) == []
+    assert path.stat().st_nlink == 1
 
 
 def test_of_many_equal_uploads_one_is_new(packages: ReceivingPackages, tmp_path: Path) -> None:
