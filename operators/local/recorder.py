@@ -30,7 +30,7 @@ class Recorder:
     """Appends lines to one record.
 
     The wall clock is read once; every instant is that base and the real time since then, so that a clock which is set
-    while an attempt runs changes no duration, and so no bill.
+    while an attempt runs changes no duration in the record.
 
     A line that cannot be written (a full disk) waits, with its instant, for the next; beats are dropped meanwhile, so
     no more lines wait than an attempt has events. A beat that finds no room touches the record instead: its time of
