@@ -105,6 +105,6 @@ def why(session: Session, job: str, output: str) -> None:
         session.data("What would help:")
         for text in body.would_help:
             session.data(f"  {clean(text)}")
-    if body.cycle:
+    if body.decided_at:
         ahead = f"{body.ahead_in_project} ahead in its project, {body.pending_in_pool} waiting in all"
-        session.talk(f"decided in cycle {body.cycle} under policy v{body.policy_version}; {ahead}")
+        session.talk(f"as of cycle {body.cycle} under policy v{body.policy_version}; {ahead}")
