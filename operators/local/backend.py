@@ -79,8 +79,7 @@ class LocalBackend:
             failures = [_failure(name, error) for name, error, _ in look.unread]
             seen = self._settled(look.seen, failures)
             for item in self._silence.overdue(seen, now_ms):
-                for target in processes.commanded(launch.SUPERVISOR_MODULE, str(item.folder.path)):
-                    processes.send(target, signal.SIGKILL)
+                _kill_supervisor(item.folder)
             healthy = self._healthy()
             counts = {node.name: self._count(node, healthy) for node in self._pool}
             memory = nodes.advance(self._memory, self._pool, counts, now_ms)
@@ -210,8 +209,7 @@ class LocalBackend:
     @staticmethod
     def _end_untraced(seen: Seen) -> None:
         """Kill what runs under the attempt's name though its folder says that it never began: it may not run twice."""
-        for target in processes.commanded(launch.SUPERVISOR_MODULE, str(seen.folder.path)):
-            processes.send(target, signal.SIGKILL)
+        _kill_supervisor(seen.folder)
         if not processes.kill_belonging(seen.mark):
             raise Retry("DURE-8034", f"something of {seen.folder.name} runs without a trace and does not end yet")
 
@@ -301,6 +299,12 @@ def _samples(seen: Seen) -> Iterator[Sample]:
             use.memory_bytes if use else None,
             use.energy_mj if use else None,
         )
+
+
+def _kill_supervisor(folder: Folder) -> None:
+    """Kill whatever runs as this attempt's supervisor."""
+    for target in processes.commanded(launch.SUPERVISOR_MODULE, str(folder.path)):
+        processes.send(target, signal.SIGKILL)
 
 
 def _failure(name: str, error: OSError) -> Failure:

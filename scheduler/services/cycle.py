@@ -174,9 +174,21 @@ class Allocator:
 
     def _write(self, lead: _Lead, snapshot: Snapshot, plan: Plan, waiting: str, duration_us: int) -> None:
         """Record the cycle if it takes steps, and why jobs wait if that is news."""
-        number = lead.cycle + (1 if plan.steps else 0)
-        record = CycleRecord(
-            number=number,
+        if plan.steps:
+            lead.cycle += 1  # used up, even if nobody can say whether the write was one
+        with self._store.write() as tx:
+            tx.fence(LEASE, lead.epoch)
+            if plan.steps:
+                tx.add(self._record(lead, snapshot, plan.recorded(waiting), duration_us))
+                if lead.cycle % CHECKPOINT_EVERY == 0:
+                    state_json = canonical(lead.state.to_json())
+                    tx.add(CheckpointRecord(cycle=lead.cycle, fact_seq=snapshot.fact_seq, state_json=state_json))
+            if waiting != lead.waiting:
+                _tell(tx, lead.cycle, snapshot, waiting)
+
+    def _record(self, lead: _Lead, snapshot: Snapshot, plan_json: str, duration_us: int) -> CycleRecord:
+        return CycleRecord(
+            number=lead.cycle,
             epoch=lead.epoch,
             at_ms=snapshot.at_ms,
             fact_seq=snapshot.fact_seq,
@@ -184,19 +196,9 @@ class Allocator:
             registry_seq=snapshot.registry_seq,
             code_version=self._code_version,
             input_hash=snapshot.input_hash,
-            plan_json=plan.recorded(waiting),
+            plan_json=plan_json,
             duration_us=duration_us,
         )
-        lead.cycle = number  # used up, even if nobody can say whether the write was one
-        with self._store.write() as tx:
-            tx.fence(LEASE, lead.epoch)
-            if plan.steps:
-                tx.add(record)
-                if number % CHECKPOINT_EVERY == 0:
-                    state_json = canonical(lead.state.to_json())
-                    tx.add(CheckpointRecord(cycle=number, fact_seq=snapshot.fact_seq, state_json=state_json))
-            if waiting != lead.waiting:
-                _tell(tx, number, snapshot, waiting)
 
     def _apply(self, lead: _Lead, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[str], list[str]]:
         admitted, dropped = [], []

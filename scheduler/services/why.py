@@ -43,7 +43,8 @@ def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
     own = (Where("user", "=", job.user), Where("org", "=", job.org), Where("project", "=", job.project))
     plan, pending = plan_of(waiting), pending_of(job)
     live = tuple(live_attempts(view, *own, Where("flavor", "=", job.flavor)))
-    is_alone = _waiting(view, job) <= 1
+    waiting_in_pool = _waiting(view, job)
+    is_alone = waiting_in_pool <= 1
     facts = JobFacts(
         job=job.id,
         state=job.state,
@@ -59,7 +60,7 @@ def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
         is_alone=is_alone,
         free=_free(view, job.flavor) if is_alone and live else (),
     )
-    return _body(view, job, waiting, explain(facts, plan.reasons(pending), now_ms))
+    return _body(view, job, waiting, explain(facts, plan.reasons(pending), now_ms), waiting_in_pool)
 
 
 def _waiting(view: Reader, job: JobRecord) -> int:
@@ -73,7 +74,9 @@ def _free(view: Reader, flavor: str) -> tuple[FreeGpus, ...]:
     return tuple((node.cluster, node.name, node.healthy - node.held) for node in nodes)
 
 
-def _body(view: Reader, job: JobRecord, waiting: WaitingRecord | None, found: Explanation) -> WhyBody:
+def _body(
+    view: Reader, job: JobRecord, waiting: WaitingRecord | None, found: Explanation, waiting_in_pool: int
+) -> WhyBody:
     queued = Where("state", "=", JobState.QUEUED)
     ahead = (
         Where("org", "=", job.org),
@@ -101,7 +104,7 @@ def _body(view: Reader, job: JobRecord, waiting: WaitingRecord | None, found: Ex
         ],
         would_help=list(found.would_help),
         ahead_in_project=view.count(JobRecord, queued, *ahead) if job.state is JobState.QUEUED else 0,
-        pending_in_pool=_waiting(view, job),
+        pending_in_pool=waiting_in_pool,
         cycle=waiting.cycle if waiting else 0,
         decided_at=instant(waiting.at_ms) if waiting else "",
         policy_version=waiting.policy_version if waiting else 0,

@@ -94,7 +94,7 @@ class Plan:
             waiting.append([*key, number])
         reasons = [[blockers.setdefault(blocker, len(blockers)) for blocker in found] for found in sets]
         return {
-            "steps": [{"kind": step.kind, **to_json(step)} for step in self.steps],
+            "steps": self._steps(),
             "blockers": [_row(blocker) for blocker in blockers],
             "reasons": reasons,
             "waiting": waiting,
@@ -123,7 +123,10 @@ class Plan:
 
     def recorded(self, waiting: str) -> str:
         """What a cycle's record keeps: the steps, and the hash of ``waiting``, which is ``self.waiting()``."""
-        return canonical({"steps": self.to_json()["steps"], "waiting_sha256": sha256_hex(waiting)})
+        return canonical({"steps": self._steps(), "waiting_sha256": sha256_hex(waiting)})
+
+    def _steps(self) -> list[dict[str, Any]]:
+        return [{"kind": step.kind, **to_json(step)} for step in self.steps]
 
 
 def _row(blocker: Blocker) -> list[Any]:
