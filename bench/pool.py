@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from scheduler.core.allocator.plan import Plan
 from scheduler.core.effective import ClassPrice, EffectivePolicy, Limits, TierRule
-from scheduler.core.facts import AttemptAdmitted, AttemptGone, AttemptStopping, Fact, FactBody, JobSubmitted, NodeSeen
+from scheduler.core.facts import AttemptGone, AttemptStopping, Fact, FactBody, JobSubmitted, NodeSeen
 from scheduler.core.lifecycle import JobState, StopReason
 from scheduler.core.model import Flavor, GangRequest, LiveAttempt, Tier
 from scheduler.core.state import AllocatorState
 from scheduler.core.tree import Tree, TreeNode
+from scheduler.sim.steps import facts_of
 
 CLASSES, ORGS, PROJECTS, USERS = 5, 20, 5, 2
 QUEUES = CLASSES * ORGS * PROJECTS
@@ -90,7 +91,8 @@ class Pool:
     def admit(self, plan: Plan) -> None:
         """Take every step of a plan."""
         for step in plan.steps:
-            self.put(AttemptAdmitted(step.job, step.attempt, step.tier, step.cluster, step.ranks, 1))
+            for body in facts_of(step, cycle=1):
+                self.put(body)
 
     def end(self, live: tuple[LiveAttempt, ...]) -> None:
         """Let these attempts end well."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from scheduler.core.model import Flavor, Tier
 from scheduler.core.tree import Tree
 
+GRACE_DEFAULT_MS = 30_000
+"""Grace of a tier that names none, and the most that a cancelled attempt has."""
+
 
 @dataclass(frozen=True, slots=True)
 class TierRule:

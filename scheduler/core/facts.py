@@ -89,6 +89,38 @@ class AttemptGone:
 
 
 @dataclass(frozen=True, slots=True)
+class GpusEarmarked:
+    """services.cycle: these places are kept for a gang inside its guarantee until it starts or leaves its line.
+
+    victims: (job, attempt) of those that were asked to leave for it; may be empty when enough leave anyway.
+    """
+
+    job: str
+    attempt: int
+    cluster: str
+    ranks: tuple[Rank, ...]
+    victims: tuple[tuple[str, int], ...]
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarmarkReleased:
+    """services.cycle: nothing is kept for the gang any more; it waits in its line again."""
+
+    job: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointReported:
+    """services.checkpoints: a running attempt has saved its work; ``step`` is the job's own count, or -1."""
+
+    job: str
+    attempt: int
+    step: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """services.cancel or observe: a job without a live attempt reached a terminal state."""
 
@@ -149,6 +181,9 @@ FactBody = (
     | AttemptRunning
     | AttemptStopping
     | AttemptGone
+    | GpusEarmarked
+    | EarmarkReleased
+    | CheckpointReported
     | JobEnded
     | NodeSeen
     | PolicyApplied

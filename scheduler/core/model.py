@@ -116,3 +116,19 @@ class LiveAttempt:
     state: AttemptState = AttemptState.ADMITTED
     stop_reason: StopReason | None = None
     running_at_ms: int | None = None
+    stopping_at_ms: int | None = None
+    checkpoint_at_ms: int | None = None
+    """When the job last said that it has saved its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earmark:
+    """Room that is being made for a queued gang inside its guarantee: its places, kept from everybody else.
+
+    seq: the fact that made it; earlier ones come first.
+    """
+
+    job: PendingJob
+    cluster: str
+    ranks: tuple[Rank, ...]
+    seq: int

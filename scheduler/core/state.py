@@ -15,7 +15,7 @@ from scheduler.core.allocator.history import Place, UsageHistory
 from scheduler.core.allocator.lines import Lines
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.codec import canonical, from_json, sha256_hex, to_json
-from scheduler.core.effective import EffectivePolicy
+from scheduler.core.effective import GRACE_DEFAULT_MS, EffectivePolicy
 from scheduler.core.errors import InvariantBroken, invariant
 from scheduler.core.facts import (
     AttemptAdmitted,
@@ -23,7 +23,10 @@ from scheduler.core.facts import (
     AttemptRunning,
     AttemptStarting,
     AttemptStopping,
+    CheckpointReported,
+    EarmarkReleased,
     Fact,
+    GpusEarmarked,
     InvoiceIssued,
     JobEnded,
     JobHeld,
@@ -34,12 +37,16 @@ from scheduler.core.facts import (
     RegistryChanged,
 )
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, AttemptState, IllegalStep, JobState, step_attempt, step_job
-from scheduler.core.model import Flavor, LiveAttempt, Node, PendingJob
+from scheduler.core.model import Earmark, Flavor, LiveAttempt, Node, PendingJob, Tier
 from scheduler.core.units import MILLI_PER_GPU, MS_PER_HOUR, PPM_ONE
 
+LEAVE_MARGIN_MS = 120_000
+"""What ending, proving and reporting may take beyond the grace (decision 0009)."""
 GENESIS = "0" * 64
 """``chain_hex`` before the first fact."""
 _BY_SEQ = attrgetter("seq")
+NO_NEWS = (CheckpointReported, InvoiceIssued)
+"""Facts after which a cycle decides as before: which attempt would be the cheapest to stop makes nobody wait less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class AllocatorState:
 
     def __init__(self) -> None:
         self.fact_seq = 0
+        self.news_seq = 0
+        """The newest fact that may let a cycle decide something else than before."""
         self.chain_hex = GENESIS
         self.policy_version = 0
         self.registry_seq = 0
@@ -71,6 +80,8 @@ class AllocatorState:
         """The queued jobs that have no back-off; derived."""
         self._backed_off: dict[str, PendingJob] = {}
         """The queued jobs that waited or still wait for an instant; derived."""
+        self._earmarks: dict[str, Earmark] = {}
+        """Queued jobs that room is being made for; they stand in no line."""
         self._held: dict[str, HeldJob] = {}
         self._active: dict[str, ActiveJob] = {}
         self._nodes: dict[tuple[str, str], Node] = {}
@@ -84,6 +95,8 @@ class AllocatorState:
         except IllegalStep as error:
             raise InvariantBroken(f"fact {fact.seq}: {error}") from error
         self.fact_seq = fact.seq
+        if not isinstance(fact.body, NO_NEWS):
+            self.news_seq = fact.seq
         self.chain_hex = sha256_hex(self.chain_hex + canonical([fact.seq, fact.at_ms, fact.kind, fact.body]))
 
     def snapshot(self, at_ms: int, effective: EffectivePolicy) -> Snapshot:
@@ -102,20 +115,33 @@ class AllocatorState:
             lines=self._lines.view(job for job in backed_off if job.not_before_ms <= at_ms),
             delayed=tuple(job for job in backed_off if job.not_before_ms > at_ms),
             usage=self._usage(at_ms, effective.half_life_ms, effective.flavors),
+            earmarks=tuple(sorted(self._earmarks.values(), key=_BY_SEQ)),
+            leave_ms=_leave_ms(effective),
+            loss_max_ms=effective.limits.checkpoint_interval_max_ms,
         )
 
-    def next_wake_ms(self, at_ms: int) -> int | None:
-        """The earliest end of a back-off after ``at_ms``; None when no queued job waits for an instant."""
-        return min((job.not_before_ms for job in self._backed_off.values() if job.not_before_ms > at_ms), default=None)
+    def next_wake_ms(self, at_ms: int, effective: EffectivePolicy) -> int | None:
+        """The next instant after ``at_ms`` that a cycle must not miss; None when there is none.
+
+        The end of a back-off, and while room is made for somebody, when one that leaves is overdue.
+        """
+        due = [job.not_before_ms for job in self._backed_off.values()]
+        if self._earmarks:
+            leave_ms = _leave_ms(effective)
+            live = (active.attempt for active in self._active.values())
+            due += [item.stopping_at_ms + leave_ms[item.tier] for item in live if item.stopping_at_ms is not None]
+        return min((instant for instant in due if instant > at_ms), default=None)
 
     def to_json(self) -> dict[str, Any]:
         """Everything that is not derived, as JSON values: a checkpoint."""
         return {
             "fact_seq": self.fact_seq,
+            "news_seq": self.news_seq,
             "chain": self.chain_hex,
             "policy_version": self.policy_version,
             "registry_seq": self.registry_seq,
             "queued": to_json(sorted(self._queued.values(), key=_BY_SEQ)),
+            "earmarks": to_json(sorted(self._earmarks.values(), key=_BY_SEQ)),
             "held": [to_json(self._held[job]) for job in sorted(self._held)],
             "active": [to_json(self._active[job]) for job in sorted(self._active)],
             "nodes": [to_json(self._nodes[place]) for place in sorted(self._nodes)],
@@ -126,10 +152,12 @@ class AllocatorState:
     def from_json(cls, value: Mapping[str, Any]) -> AllocatorState:
         """The state of a checkpoint; raises ValueError or KeyError when it is none."""
         state = cls()
-        state.fact_seq, state.chain_hex = value["fact_seq"], value["chain"]
+        state.fact_seq, state.news_seq, state.chain_hex = value["fact_seq"], value["news_seq"], value["chain"]
         state.policy_version, state.registry_seq = value["policy_version"], value["registry_seq"]
         for item in value["queued"]:
             state._queue(cast(PendingJob, from_json(PendingJob, item)))
+        for item in value["earmarks"]:
+            state._keep(cast(Earmark, from_json(Earmark, item)))
         held = [cast(HeldJob, from_json(HeldJob, item)) for item in value["held"]]
         state._held = {item.job.job: item for item in held}
         active = [cast(ActiveJob, from_json(ActiveJob, item)) for item in value["active"]]
@@ -157,9 +185,19 @@ class AllocatorState:
                 live = self._advance(job, attempt, AttemptState.RUNNING)
                 self._set_attempt(replace(live, running_at_ms=fact.at_ms))
             case AttemptStopping() as body:
-                self._stop(body)
+                self._stop(body, fact.at_ms)
             case AttemptGone() as body:
                 self._free(body, fact.at_ms)
+            case GpusEarmarked() as body:
+                self._earmark(body, fact.seq)
+            case EarmarkReleased(job):
+                earmark = self._earmarks.pop(job, None)
+                if earmark is None:
+                    raise InvariantBroken(f"room is being made for job {job}")
+                self._wait(earmark.job)
+            case CheckpointReported(job, attempt):
+                live = self._live(job, attempt)
+                self._set_attempt(replace(live, checkpoint_at_ms=fact.at_ms))
             case JobEnded(job, state):
                 self._end(job, state)
             case NodeSeen(cluster, name, flavor, gpus, schedulable):
@@ -190,12 +228,28 @@ class AllocatorState:
         )
         self._active[body.job] = ActiveJob(self._leave(body.job), attempt)
 
-    def _stop(self, body: AttemptStopping) -> None:
+    def _stop(self, body: AttemptStopping, at_ms: int) -> None:
         """The first reason decides; a later one changes nothing."""
         live = self._live(body.job, body.attempt)
         if live.state is not AttemptState.STOPPING:
             stopping = self._advance(body.job, body.attempt, AttemptState.STOPPING)
-            self._set_attempt(replace(stopping, stop_reason=body.reason))
+            self._set_attempt(replace(stopping, stop_reason=body.reason, stopping_at_ms=at_ms))
+
+    def _earmark(self, body: GpusEarmarked, seq: int) -> None:
+        """Keep places for a queued job; a second time in place of those before."""
+        job = self._queued.get(body.job)
+        if job is None or job.attempt != body.attempt:
+            raise InvariantBroken(f"job {body.job} waits for its attempt {body.attempt} where room is made for it")
+        unknown = [rank.node for rank in body.ranks if (body.cluster, rank.node) not in self._nodes]
+        invariant(not unknown, f"room for job {body.job} is made on known nodes of {body.cluster}, not on {unknown}")
+        self._keep(Earmark(job, body.cluster, body.ranks, seq))
+
+    def _keep(self, earmark: Earmark) -> None:
+        """Take a queued job out of its line: its place is kept elsewhere."""
+        job = earmark.job
+        if job.job not in self._earmarks and self._backed_off.pop(job.job, None) is None:
+            self._lines.remove(job)
+        self._earmarks[job.job] = earmark
 
     def _free(self, body: AttemptGone, at_ms: int) -> None:
         live = self._live(body.job, body.attempt)
@@ -251,6 +305,9 @@ class AllocatorState:
 
     def _queue(self, job: PendingJob) -> None:
         self._queued[job.job] = job
+        self._wait(job)
+
+    def _wait(self, job: PendingJob) -> None:
         if job.not_before_ms:
             self._backed_off[job.job] = job
         else:
@@ -258,7 +315,7 @@ class AllocatorState:
 
     def _leave(self, job: str) -> PendingJob:
         found = self._queued.pop(job)
-        if self._backed_off.pop(job, None) is None:
+        if self._earmarks.pop(job, None) is None and self._backed_off.pop(job, None) is None:
             self._lines.remove(found)
         return found
 
@@ -282,3 +339,8 @@ class AllocatorState:
         # a cycle must not become slower with every user there ever was.
         averages = ((leaf, amount // (table.full * MILLI_PER_GPU)) for leaf, amount in sorted(exchanged.items()))
         return {leaf: micro_gpus for leaf, micro_gpus in averages if micro_gpus}
+
+
+def _leave_ms(effective: EffectivePolicy) -> dict[Tier, int]:
+    """By tier, how long after it was asked to stop an attempt may be expected to be gone: its grace and some more."""
+    return {tier: (rule.grace_ms or GRACE_DEFAULT_MS) + LEAVE_MARGIN_MS for tier, rule in effective.tiers.items()}

@@ -29,6 +29,11 @@ def lineage(path: str) -> tuple[str, ...]:
     return (*found, ROOT)
 
 
+def class_of(path: str) -> str:
+    """Name of the class that a path lies in; "" for the root."""
+    return path.split("/")[1]
+
+
 def level_of(path: str) -> str:
     """``pool``, ``class``, ``organisation``, ``project`` or ``user``; deeper ones are ``user`` too."""
     depth = 0 if path == ROOT else path.count("/")

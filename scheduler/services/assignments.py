@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from scheduler.core.codec import from_json
-from scheduler.core.effective import EffectivePolicy
+from scheduler.core.effective import GRACE_DEFAULT_MS, EffectivePolicy
 from scheduler.core.lifecycle import AttemptState, StopReason
 from scheduler.core.model import Rank, Tier
 from scheduler.core.records import AttemptRecord, JobRecord
@@ -15,7 +15,6 @@ from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import Reader, Store, Where
 
 ATTEMPTS_MAX = 100_000
-GRACE_DEFAULT_MS = 30_000
 ORDERED = frozenset({StopReason.CANCEL, StopReason.EVICT, StopReason.TIMEOUT})
 """Reasons that the control plane orders; the others are what the cluster itself has seen."""
 

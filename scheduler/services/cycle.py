@@ -11,19 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scheduler.core.allocator.cycle import decide
-from scheduler.core.allocator.plan import Admit, Plan
+from scheduler.core.allocator.plan import Admit, Plan, Reclaim, Release, Step
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.codec import canonical
 from scheduler.core.effective import EffectivePolicy
 from scheduler.core.errors import ConstraintBroken, DuplicateRecord, StaleEpoch
-from scheduler.core.facts import AttemptAdmitted
-from scheduler.core.lifecycle import AttemptState, JobState
+from scheduler.core.facts import AttemptAdmitted, AttemptStopping, EarmarkReleased, GpusEarmarked
+from scheduler.core.lifecycle import AttemptState, JobState, StopReason, step_attempt
+from scheduler.core.model import Tier
 from scheduler.core.records import (
     AttemptRecord,
     CheckpointRecord,
     CycleRecord,
     JobRecord,
     NodeRecord,
+    PolicyRecord,
     RankRecord,
     WaitingRecord,
 )
@@ -37,6 +39,8 @@ FACTS_A_STEP = 10_000
 CHECKPOINT_EVERY = 1_000
 REBUILD_BATCHES_MAX = 10_000
 DROPPED_PAUSE_MS = 1_000
+GUARANTEED = Tier.GUARANTEED
+EVICTED = "its GPUs ({tier}) were lent and are taken back for a job of class {class_name} inside its guarantee"
 NEWEST = "newest"
 """The one row of reasons."""
 
@@ -47,11 +51,15 @@ class Dropped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """What one step did: whether it led, decided, how many steps held and were dropped, how long it thought."""
+    """What one step did: whether it led, decided, how many steps held and were dropped, how long it thought.
+
+    evicted: (job, attempt) of those that were asked to leave.
+    """
 
     leading: bool
     decided: bool = False
     admitted: tuple[str, ...] = ()
+    evicted: tuple[tuple[str, int], ...] = ()
     dropped: tuple[str, ...] = ()
     duration_us: int = 0
 
@@ -63,7 +71,7 @@ class _Lead:
     epoch: int
     state: AllocatorState
     cycle: int
-    decided_for: tuple[str, int, int, int] | None = None
+    decided_for: tuple[int, int, int, int] | None = None
     waiting: str = ""
     """Why jobs wait, as last written."""
     latest_ms: int = 0
@@ -149,8 +157,8 @@ class Allocator:
         return asked != lead.decided_for or woken
 
     @staticmethod
-    def _question(lead: _Lead, effective: EffectivePolicy) -> tuple[str, int, int, int]:
-        return (lead.state.chain_hex, effective.policy_version, effective.registry_seq, effective.until_ms)
+    def _question(lead: _Lead, effective: EffectivePolicy) -> tuple[int, int, int, int]:
+        return (lead.state.news_seq, effective.policy_version, effective.registry_seq, effective.until_ms)
 
     def _cycle(self, lead: _Lead, effective: EffectivePolicy, now_ms: int) -> CycleReport:
         started_us = self._elapsed_us()
@@ -159,18 +167,25 @@ class Allocator:
         duration_us = self._elapsed_us() - started_us
         # Decided is only what is written: a write that raises leaves the question open for the next step.
         asked, lead.decided_for = self._question(lead, effective), None
-        lead.wake_ms = lead.state.next_wake_ms(now_ms)
+        lead.wake_ms = lead.state.next_wake_ms(now_ms, effective)
         waiting = plan.waiting()
         if plan.steps or waiting != lead.waiting:
             self._write(lead, snapshot, plan, waiting, duration_us)
             lead.waiting = waiting
-        admitted, dropped = self._apply(lead, effective, plan, now_ms)
+        done, dropped = self._apply(lead, effective, plan, now_ms)
         lead.decided_for = asked
         if dropped:
             # What a dropped step was decided on has changed, so a fact is coming; should it be long in coming
             # (facts wait for the oldest transaction), the question is asked again, but not without a pause.
             lead.wake_ms = min(now_ms + DROPPED_PAUSE_MS, lead.wake_ms or now_ms + DROPPED_PAUSE_MS)
-        return CycleReport(True, True, tuple(admitted), tuple(dropped), duration_us)
+        return CycleReport(
+            leading=True,
+            decided=True,
+            admitted=tuple(step.job for step in done if isinstance(step, Admit)),
+            evicted=tuple(victim for step in done if isinstance(step, Reclaim) for victim in step.victims),
+            dropped=tuple(dropped),
+            duration_us=duration_us,
+        )
 
     def _write(self, lead: _Lead, snapshot: Snapshot, plan: Plan, waiting: str, duration_us: int) -> None:
         """Record the cycle if it takes steps, and why jobs wait if that is news."""
@@ -200,17 +215,18 @@ class Allocator:
             duration_us=duration_us,
         )
 
-    def _apply(self, lead: _Lead, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[str], list[str]]:
-        admitted, dropped = [], []
+    def _apply(self, lead: _Lead, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[Step], list[str]]:
+        done: list[Step] = []
+        dropped = []
         for step in plan.steps:
             try:
                 with self._store.write() as tx:
                     tx.fence(LEASE, lead.epoch)
-                    admit(tx, step, effective, lead.cycle, now_ms)
-                admitted.append(step.job)
+                    take(tx, step, effective, lead.cycle, now_ms)
+                done.append(step)
             except (Dropped, ConstraintBroken, DuplicateRecord):
                 dropped.append(step.job)
-        return admitted, dropped
+        return done, dropped
 
 
 def _tell(tx: Writer, cycle: int, snapshot: Snapshot, waiting: str) -> None:
@@ -230,14 +246,59 @@ def _tell(tx: Writer, cycle: int, snapshot: Snapshot, waiting: str) -> None:
         tx.change(fresh, version=known.version)
 
 
-def admit(tx: Writer, step: Admit, effective: EffectivePolicy, cycle: int, now_ms: int) -> None:
-    """Give the gang its GPUs, all or none; raises Dropped when job, policy or nodes are not as decided on."""
+def take(tx: Writer, step: Step, effective: EffectivePolicy, cycle: int, now_ms: int) -> None:
+    """Take one step, all of it or nothing; raises Dropped when something is not as it was decided on."""
+    match step:
+        case Admit():
+            admit(tx, step, effective, cycle, now_ms)
+        case Reclaim():
+            reclaim(tx, step, effective, cycle, now_ms)
+        case Release():
+            _waiting(tx, step)
+            tx.append(EarmarkReleased(step.job, step.attempt), now_ms)
+
+
+def _decided_under(tx: Writer, effective: EffectivePolicy) -> PolicyRecord:
+    """The policy in force; raises Dropped when it is another one than that of the decision."""
     policy = newest_policy(tx)
     if policy is None or policy.version != effective.policy_version:
         raise Dropped("the policy changed")
+    return policy
+
+
+def _waiting(tx: Writer, step: Step) -> JobRecord:
+    """The step's job; raises Dropped when it no longer waits for this attempt."""
     job = tx.get(JobRecord, step.job)
     if job is None or job.state is not JobState.QUEUED or job.attempt != step.attempt - 1:
         raise Dropped("the job is no longer waiting for this attempt")
+    return job
+
+
+def reclaim(tx: Writer, step: Reclaim, effective: EffectivePolicy, cycle: int, now_ms: int) -> None:
+    """Ask the victims to leave and keep the gang's places; raises Dropped when one of them leaves already."""
+    _decided_under(tx, effective)
+    job = _waiting(tx, step)
+    for name, number in step.victims:
+        victim = tx.get(AttemptRecord, name, number)
+        if victim is None or victim.state in (AttemptState.STOPPING, AttemptState.GONE) or victim.tier is GUARANTEED:
+            raise Dropped("a victim leaves already")
+        stopping = replace(
+            victim,
+            state=step_attempt(victim.state, AttemptState.STOPPING),
+            stop_reason=StopReason.EVICT,
+            stop_at_ms=now_ms,
+            message=EVICTED.format(tier=victim.tier, class_name=job.class_name),
+        )
+        if not tx.change(stopping, version=victim.version):
+            raise Dropped("a victim changed")
+        tx.append(AttemptStopping(name, number, StopReason.EVICT), now_ms)
+    tx.append(GpusEarmarked(step.job, step.attempt, step.cluster, step.ranks, step.victims, cycle), now_ms)
+
+
+def admit(tx: Writer, step: Admit, effective: EffectivePolicy, cycle: int, now_ms: int) -> None:
+    """Give the gang its GPUs, all or none; raises Dropped when job, policy or nodes are not as decided on."""
+    policy = _decided_under(tx, effective)
+    job = _waiting(tx, step)
     wanted: dict[str, int] = {}
     for rank in step.ranks:
         wanted[rank.node] = wanted.get(rank.node, 0) + rank.gpus

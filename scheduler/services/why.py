@@ -59,6 +59,7 @@ def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
         open_tiers=plan.open_tiers(pending),
         is_alone=is_alone,
         free=_free(view, job.flavor) if is_alone and live else (),
+        room_by_ms=plan.awaited[job.id].by_ms if job.id in plan.awaited else 0,
     )
     return _body(view, job, waiting, explain(facts, plan.reasons(pending), now_ms), waiting_in_pool)
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 
 from scheduler.core.allocator.cycle import decide
 from scheduler.core.allocator.lines import lines_of
-from scheduler.core.allocator.plan import Admit, Plan
+from scheduler.core.allocator.plan import Admit, Plan, Release, Step
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.errors import Finding
-from scheduler.core.model import LiveAttempt, PendingJob, Tier
+from scheduler.core.lifecycle import AttemptState, StopReason
+from scheduler.core.model import Earmark, LiveAttempt, PendingJob, Tier
 from scheduler.core.reasons import Blocker, Reason
 from scheduler.core.tree import lineage
-from scheduler.sim.expected import Told, expected, phase_of, told
+from scheduler.sim.expected import Told, expected, expected_free, phase_of, told
+from scheduler.sim.reclaims import guaranteed_first, reclaimed_well
 from scheduler.sim.rules import Estate, jobs_of
 
 LATER_MS = 1
@@ -40,6 +42,10 @@ def check_all(snapshot: Snapshot, plan: Plan) -> list[Finding]:
 def after(snapshot: Snapshot, plan: Plan) -> Snapshot:
     """The snapshot of the next instant when every step was taken and nothing else happened."""
     jobs = jobs_of(snapshot.pending)
+    asked = {victim for step in plan.reclaims for victim in step.victims}
+    stopped = [
+        _asked_to_leave(item, snapshot.at_ms) if (item.job, item.attempt) in asked else item for item in snapshot.live
+    ]
     started = [
         LiveAttempt(
             step.job,
@@ -51,19 +57,33 @@ def after(snapshot: Snapshot, plan: Plan) -> Snapshot:
             step.ranks,
             admitted_at_ms=snapshot.at_ms,
         )
-        for step in plan.steps
+        for step in plan.starts
     ]
-    gone = {step.job for step in plan.steps}
-    waiting = [job for lines in snapshot.lines.values() for line in lines for job in line.jobs if job.job not in gone]
-    live = tuple(sorted((*snapshot.live, *started), key=lambda attempt: attempt.job))
-    return replace(snapshot, fact_seq=snapshot.fact_seq + len(started), live=live, lines=lines_of(waiting))
+    made = [
+        Earmark(jobs[step.job], step.cluster, step.ranks, snapshot.fact_seq + number)
+        for number, step in enumerate(plan.reclaims, 1)
+    ]
+    released = {step.job for step in plan.steps if isinstance(step, Release)}
+    gone = {step.job for step in plan.placed}
+    aside = {job.job for job in snapshot.delayed} | {item.job.job for item in snapshot.earmarks} - released | gone
+    return replace(
+        snapshot,
+        fact_seq=snapshot.fact_seq + len(plan.steps),
+        live=tuple(sorted((*stopped, *started), key=lambda attempt: attempt.job)),
+        lines=lines_of(job for job in snapshot.pending if job.job not in aside),
+        earmarks=(*(item for item in snapshot.earmarks if item.job.job not in gone | released), *made),
+    )
+
+
+def _asked_to_leave(attempt: LiveAttempt, at_ms: int) -> LiveAttempt:
+    return replace(attempt, state=AttemptState.STOPPING, stop_reason=StopReason.EVICT, stopping_at_ms=at_ms)
 
 
 def conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """S1: no grant brings the held GPUs of a node above its healthy ones, of its own flavor, while it takes work."""
+    """S1: no grant brings what is held and kept of a node above its healthy GPUs, of its own flavor, open for work."""
     nodes = {(node.cluster, node.name): node for node in snapshot.nodes}
     findings = []
-    for job, step, estate in _replay(snapshot, plan):
+    for job, step, estate in _starts_of(snapshot, plan):
         held = estate.held_on()
         for rank in step.ranks:
             node = nodes.get((step.cluster, rank.node))
@@ -77,10 +97,11 @@ def conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
 
 
 def gangs(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """S2: a step starts a job that waits, once, with all workers as asked, in one of the tiers it accepts."""
-    waiting = jobs_of(job for lines in snapshot.lines.values() for line in lines for job in line.jobs)
+    """S2: a step is for a job that waits, once, with all workers as asked, in one of the tiers it accepts."""
+    delayed = {job.job for job in snapshot.delayed}
+    waiting = jobs_of(job for job in snapshot.pending if job.job not in delayed)
     findings = []
-    for step in plan.steps:
+    for step in plan.placed:
         job = waiting.pop(step.job, None)
         if job is None:
             findings.append(_finding("S2", step, "it does not wait, waits for an instant, or is started twice"))
@@ -89,20 +110,25 @@ def gangs(snapshot: Snapshot, plan: Plan) -> list[Finding]:
         as_asked = [(rank, request.gpus_per_node) for rank in range(request.nodes)]
         if [(rank.rank, rank.gpus) for rank in step.ranks] != as_asked:
             findings.append(_finding("S2", step, f"ranks {step.ranks} are not {request.nodes}x{request.gpus_per_node}"))
-        if step.tier not in request.tiers or step.attempt != job.attempt:
-            findings.append(_finding("S2", step, f"tier {step.tier}, attempt {step.attempt} is not what it waits for"))
+        tier = step.tier if isinstance(step, Admit) else Tier.GUARANTEED
+        if tier not in request.tiers or step.attempt != job.attempt:
+            findings.append(_finding("S2", step, f"tier {tier}, attempt {step.attempt} is not what it waits for"))
     return findings
 
 
 def rights(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """Rules 1 to 4: each step's tier was, at its turn, the first of the job's list that was open to it."""
+    """Rules 1 to 4: each start's tier was, at its turn, the first of the job's list that was open to it.
+
+    A gang that room was made for starts as guaranteed, whatever it lists first.
+    """
     findings = []
-    estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
-    for step in plan.steps:
-        first = estate.first_open(jobs[step.job])
-        if first is not step.tier:
-            findings.append(_finding("rights", step, f"started in {step.tier}, the first open tier is {first}"))
-        estate.start(jobs[step.job], step)
+    for job, step, before in _turns(snapshot, plan):
+        if isinstance(step, Admit):
+            awaited = before.set_aside(job.job)
+            is_open = awaited and before.open(job, Tier.GUARANTEED)
+            first = (Tier.GUARANTEED if is_open else None) if awaited else before.first_open(job)
+            if first is not step.tier:
+                findings.append(_finding("rights", step, f"started in {step.tier}, the first open tier is {first}"))
     return findings
 
 
@@ -110,14 +136,14 @@ def phases(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     """Rule 4: when a gang starts in a tier, none that lists its tiers in order could have started in an earlier one."""
     order = list(Tier)
     findings = []
-    estate, waiting = Estate(snapshot), jobs_of(_in_order(snapshot))
-    for step in plan.steps:
-        job = jobs_of(snapshot.pending)[step.job]
-        earlier = [other for other in waiting.values() if _opens_before(estate, other, order.index(step.tier))]
-        if earlier:
-            findings.append(_finding("phases", step, f"{earlier[0].job} could have started in an earlier phase"))
-        estate.start(job, step)
-        waiting.pop(step.job, None)
+    waiting = jobs_of(_in_order(snapshot))
+    for _, step, before in _turns(snapshot, plan):
+        if isinstance(step, Admit):
+            earlier = [other for other in waiting.values() if _opens_before(before, other, order.index(step.tier))]
+            if earlier:
+                findings.append(_finding("phases", step, f"{earlier[0].job} could have started in an earlier phase"))
+        if not isinstance(step, Release):
+            waiting.pop(step.job, None)
     return findings
 
 
@@ -125,7 +151,7 @@ def limits(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     """Rule 2: no tree node of a started gang's path holds more than its guarantee plus borrowing limit."""
     return [
         _finding("limits", step, f"{path} holds {held} milli-GPUs of at most {cap}")
-        for job, step, estate in _replay(snapshot, plan)
+        for job, step, estate in _starts_of(snapshot, plan)
         for path in lineage(job.leaf)
         if (cap := estate.cap(path, job.request.flavor)) is not None
         and (held := estate.held(path, job.request.flavor)) > cap
@@ -136,7 +162,7 @@ def guarantees(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     """Rule 1: over every gang started as guaranteed stands a tree node whose guarantee holds all claims inside it."""
     estate, jobs = _end(snapshot, plan), jobs_of(snapshot.pending)
     findings = []
-    for step in plan.steps:
+    for step in plan.starts:
         leaf, flavor = jobs[step.job].leaf, jobs[step.job].request.flavor
         covered = any(0 < estate.claim(path, flavor) <= estate.guarantee(path, flavor) for path in lineage(leaf))
         if step.tier is Tier.GUARANTEED and not covered:
@@ -145,7 +171,7 @@ def guarantees(snapshot: Snapshot, plan: Plan) -> list[Finding]:
 
 
 def work_conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """S5: when the cycle has ended no job that waits could start in any of its tiers."""
+    """S5: when the cycle has ended no job that waits could start in any of its tiers, on what is kept for nobody."""
     estate = _end(snapshot, plan)
     return [
         Finding(job.job, "S5", f"waits although {tier} is open to it")
@@ -156,11 +182,14 @@ def work_conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
 
 def explained(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     """S13: every job that waits has exactly the reasons that hold, with their numbers, and they close its tiers."""
-    findings = []
-    started = {step.job for step in plan.steps}
+    findings: list[Finding] = []
+    started = {step.job for step in plan.starts}
     estate, delayed = _end(snapshot, plan), {job.job for job in snapshot.delayed}
     for job in snapshot.pending:
         if job.job in started:
+            continue
+        if estate.earmarked(job.job) or job.job in plan.awaited:
+            findings += _room_told(plan, job, estate)
             continue
         reasons = [blocker for blocker in plan.reasons(job) if blocker.reason is not Reason.BEHIND_HIGHER_PRIORITY]
         waits = {blocker.limit for blocker in reasons if blocker.reason is Reason.BACKOFF_AFTER_FAILURE}
@@ -172,6 +201,15 @@ def explained(snapshot: Snapshot, plan: Plan) -> list[Finding]:
         if len(found) != len(set(found)) or {*map(_unplaced, found)} != {*map(_unplaced, wanted)}:
             findings.append(Finding(job.job, "S13", f"is told {sorted(found)} and not {sorted(wanted)}"))
     return [*findings, *_in_line(snapshot, plan, estate)]
+
+
+def _room_told(plan: Plan, job: PendingJob, estate: Estate) -> Iterator[Finding]:
+    """A gang that room is made for is told what of it is free already, and nothing else."""
+    found = [told(blocker) for blocker in plan.reasons(job)]
+    free, need = expected_free(estate, job.job), job.request.milli_gpus
+    wanted = (Reason.NO_CAPACITY, "", need, free, need, "", 0, 0)
+    if found != [wanted]:
+        yield Finding(job.job, "S13", f"room is made for it, and it is told {found} and not {wanted}")
 
 
 def _unplaced(item: Told) -> Told:
@@ -213,7 +251,7 @@ def settled(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     """
     quiet = after(snapshot, plan)
     again = decide(quiet)
-    findings = [_finding("S15", step, "started by a cycle without news") for step in again.steps]
+    findings = [_finding("S15", step, f"{step.kind} in a cycle without news") for step in again.steps]
     later = decide(replace(quiet, at_ms=quiet.at_ms + LATER_MS))
     if _without_turns(later) != _without_turns(again) and not any(
         job.not_before_ms <= quiet.at_ms + LATER_MS for job in quiet.delayed
@@ -228,6 +266,7 @@ def replayed(snapshot: Snapshot, plan: Plan) -> list[Finding]:
         snapshot,
         nodes=tuple(reversed(snapshot.nodes)),
         live=tuple(reversed(snapshot.live)),
+        earmarks=tuple(reversed(snapshot.earmarks)),
         lines=dict(reversed(list(snapshot.lines.items()))),
         delayed=tuple(reversed(snapshot.delayed)),
         usage=dict(reversed(list(snapshot.usage.items()))),
@@ -246,31 +285,42 @@ def _without_turns(plan: Plan) -> str:
     return replace(plan, blockers=blockers).canonical()
 
 
-def _replay(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Admit, Estate]]:
-    """(job, step, the estate after it) of every step."""
+def _turns(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Step, Estate]]:
+    """(job, step, the estate before it) of every step; the estate is the caller's to spoil."""
     estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
     for step in plan.steps:
-        estate.start(jobs[step.job], step)
-        yield jobs[step.job], step, estate
+        yield jobs[step.job], step, estate.without(lambda _: False)
+        estate.take(jobs[step.job], step)
+
+
+def _starts_of(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Admit, Estate]]:
+    """(job, step, the estate after it) of every start."""
+    estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
+    for step in plan.steps:
+        estate.take(jobs[step.job], step)
+        if isinstance(step, Admit):
+            yield jobs[step.job], step, estate
 
 
 def _end(snapshot: Snapshot, plan: Plan) -> Estate:
     """The estate when all steps were taken."""
     estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
     for step in plan.steps:
-        estate.start(jobs[step.job], step)
+        estate.take(jobs[step.job], step)
     return estate
 
 
 def _waiting(snapshot: Snapshot, plan: Plan) -> list[PendingJob]:
-    """Jobs that the plan leaves waiting for something else than an instant."""
-    gone = {step.job for step in plan.steps} | {job.job for job in snapshot.delayed}
+    """Jobs that the plan leaves waiting for something else than an instant, or for room that is made for them."""
+    gone = {step.job for step in plan.starts} | {job.job for job in snapshot.delayed} | plan.awaited.keys()
     return [job for job in snapshot.pending if job.job not in gone]
 
 
 def _in_order(snapshot: Snapshot) -> list[PendingJob]:
-    order = list(Tier)
-    jobs = (job for lines in snapshot.lines.values() for line in lines for job in line.jobs)
+    """Jobs in a line, also those whose room has come to nothing, that list their tiers in the order of the phases."""
+    order, estate = list(Tier), Estate(snapshot)
+    aside = {job.job for job in snapshot.delayed}
+    jobs = (job for job in snapshot.pending if job.job not in aside and not estate.earmarked(job.job))
     return [job for job in jobs if [*job.request.tiers] == sorted(job.request.tiers, key=order.index)]
 
 
@@ -279,38 +329,49 @@ def _opens_before(estate: Estate, job: PendingJob, phase: int) -> bool:
     return first is not None and list(Tier).index(first) < phase
 
 
-def _finding(code: str, step: Admit, message: str) -> Finding:
+def _finding(code: str, step: Step, message: str) -> Finding:
     return Finding(f"{step.job}.{step.attempt}", code, message)
 
 
 def _starts(snapshot: Snapshot, plan: Plan) -> bool:
-    return bool(plan.steps)
+    return bool(plan.starts)
 
 
 def _starts_guaranteed(snapshot: Snapshot, plan: Plan) -> bool:
-    return any(step.tier is Tier.GUARANTEED for step in plan.steps)
+    return any(step.tier is Tier.GUARANTEED for step in plan.starts)
 
 
 def _starts_in_two_tiers(snapshot: Snapshot, plan: Plan) -> bool:
-    return len({step.tier for step in plan.steps}) > 1
+    return len({step.tier for step in plan.starts}) > 1
 
 
 def _starts_and_waits(snapshot: Snapshot, plan: Plan) -> bool:
-    return bool(plan.steps) and bool(_waiting(snapshot, plan))
+    return bool(plan.starts) and bool(_waiting(snapshot, plan))
 
 
 def _waits(snapshot: Snapshot, plan: Plan) -> bool:
-    return len(snapshot.pending) > len(plan.steps)
+    return len(snapshot.pending) > len(plan.starts)
 
 
 def _gang_of_many(snapshot: Snapshot, plan: Plan) -> bool:
-    return any(len(step.ranks) > 1 for step in plan.steps)
+    return any(len(step.ranks) > 1 for step in plan.starts)
 
 
 def _capped(snapshot: Snapshot, plan: Plan) -> bool:
     """A cap stops somebody, and somebody started."""
     caps = {Reason.ORG_CAP_REACHED, Reason.PROJECT_CAP_REACHED}
-    return bool(plan.steps) and any(blocker.reason in caps for found in plan.blockers.values() for blocker in found)
+    return bool(plan.starts) and any(blocker.reason in caps for found in plan.blockers.values() for blocker in found)
+
+
+def _room_is_made(snapshot: Snapshot, plan: Plan) -> bool:
+    """Room is made for somebody, or was made for one that starts."""
+    return bool(plan.awaited) or any(
+        earmark.job.job in {step.job for step in plan.starts} for earmark in snapshot.earmarks
+    )
+
+
+def _takes_back(snapshot: Snapshot, plan: Plan) -> bool:
+    return any(step.victims for step in plan.reclaims)
 
 
 def _waits_beside_idle_gpus(snapshot: Snapshot, plan: Plan) -> bool:
@@ -321,6 +382,8 @@ def _waits_beside_idle_gpus(snapshot: Snapshot, plan: Plan) -> bool:
 PROPERTIES: tuple[Property, ...] = (
     Property("S1 conservation", conservation, _starts_and_waits),
     Property("S2 gang", gangs, _gang_of_many),
+    Property("S3 guarantee", guaranteed_first, _room_is_made),
+    Property("S9 no loops", reclaimed_well, _takes_back),
     Property("S5 work conservation", work_conservation, _waits_beside_idle_gpus),
     Property("S12 replay", replayed, _starts),
     Property("S13 explained", explained, _waits),

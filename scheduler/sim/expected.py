@@ -34,6 +34,24 @@ def expected(estate: Estate, job: PendingJob) -> set[Told]:
     return found
 
 
+def expected_free(estate: Estate, job: str) -> int | None:
+    """Milli-GPUs free already of what is kept for a job, those before it first; None when nothing is kept for it."""
+    free: dict[tuple[str, str], int] = {}
+    on = estate.held_on(kept=False)
+    for node in estate.snapshot.nodes:
+        free[node.cluster, node.name] = node.gpus - on.get((node.cluster, node.name), 0)
+    for item in estate.holdings:
+        if item.kept:
+            found = 0
+            for rank in item.ranks:
+                spot = (item.cluster, rank.node)
+                found += min(rank.gpus, max(0, free[spot]))
+                free[spot] -= rank.gpus
+            if item.job == job:
+                return found * MILLI_PER_GPU
+    return None
+
+
 def rules_permit(estate: Estate, job: PendingJob, tier: Tier) -> bool:
     """Whether the job could start in a tier if only enough machines were free."""
     request = job.request
@@ -78,6 +96,7 @@ def _machines(estate: Estate, request: GangRequest) -> Iterator[Told]:
     free: dict[str, list[int]] = {}
     for (cluster, _), gpus in estate.free_on(flavor).items():
         free.setdefault(cluster, []).append(gpus)
+    kept = estate.kept_milli_gpus(flavor)
     now, could = _workers(free, per_worker), _workers(_sizes(estate, flavor), per_worker)
     left = now * per_worker * MILLI_PER_GPU
     most = max((sum(gpus) for gpus in free.values()), default=0) * MILLI_PER_GPU
@@ -89,6 +108,10 @@ def _machines(estate: Estate, request: GangRequest) -> Iterator[Told]:
         else:
             reason = Reason.MAINTENANCE_WINDOW if together >= request.nodes else Reason.MODEL_UNAVAILABLE
             yield reason, "", *numbers, "", left, 0
+    elif kept and estate.clusters_with_room(request, kept=False):
+        awaited = [item for item in estate.holdings if item.kept and item.request.flavor == flavor]
+        largest = min(awaited, key=lambda item: (-item.request.milli_gpus, item.leaf))
+        yield Reason.RESERVED_FOR_OTHER, largest.leaf, need, estate.free(flavor), kept, "", left, 0
     elif most < need:
         total = sum(sum(sizes) for sizes in _sizes(estate, flavor).values()) * MILLI_PER_GPU
         yield Reason.NO_CAPACITY, "", need, most, total, "", left, 0

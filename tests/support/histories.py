@@ -5,11 +5,11 @@ from __future__ import annotations
 from scheduler.core.allocator.cycle import decide
 from scheduler.core.effective import EffectivePolicy, Limits, TierRule
 from scheduler.core.facts import (
-    AttemptAdmitted,
     AttemptGone,
     AttemptRunning,
     AttemptStarting,
     AttemptStopping,
+    CheckpointReported,
     Fact,
     FactBody,
     InvoiceIssued,
@@ -26,10 +26,12 @@ from scheduler.core.model import Flavor, LiveAttempt, Tier
 from scheduler.core.state import AllocatorState
 from scheduler.core.tree import Tree
 from scheduler.core.units import MS_PER_HOUR
+from scheduler.sim.steps import facts_of
 from tests.support.random_worlds import EXCHANGE, Draw
 from tests.support.worlds import NOW_MS
 
 HALF_LIFE_MS = 24 * MS_PER_HOUR
+GRACE_MS = 600_000
 
 
 def policy_for(draw: Draw, half_life_ms: int = HALF_LIFE_MS) -> EffectivePolicy:
@@ -40,7 +42,7 @@ def policy_for(draw: Draw, half_life_ms: int = HALF_LIFE_MS) -> EffectivePolicy:
         policy_name="drawn",
         timezone="Asia/Seoul",
         flavors={name: Flavor(name, rate) for name, rate in EXCHANGE.items()},
-        tiers={tier: TierRule(1_000_000, 0) for tier in Tier},
+        tiers={tier: TierRule(1_000_000, GRACE_MS) for tier in Tier},
         half_life_ms=half_life_ms,
         limits=Limits(1_000, MS_PER_HOUR, MS_PER_HOUR, 1_000, MS_PER_HOUR, 3),
         tree=Tree(draw.tree),
@@ -88,7 +90,8 @@ class History:
         """Decide, and take every step; sometimes only some, as when guards fail."""
         for step in decide(self.state.snapshot(self.at_ms, self.policy)).steps:
             if not self.draw.chance(10):
-                self.put(AttemptAdmitted(step.job, step.attempt, step.tier, step.cluster, step.ranks, 1))
+                for body in facts_of(step, cycle=1):
+                    self.put(body)
 
     def _submit(self) -> None:
         self._jobs += 1
@@ -111,6 +114,8 @@ class History:
             self._gone(live)
         elif live.state is AttemptState.STARTING:
             self.put(AttemptRunning(*name))
+        else:
+            self.put(CheckpointReported(*name, step=self.rng.randrange(100)))
 
     def _gone(self, live: LiveAttempt) -> None:
         after = self.rng.choice((JobState.SUCCEEDED, JobState.FAILED, JobState.QUEUED, JobState.QUEUED, JobState.HELD))

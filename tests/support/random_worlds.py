@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
+from scheduler.core.allocator.cycle import decide
+from scheduler.core.allocator.lines import lines_of
 from scheduler.core.allocator.snapshot import Snapshot
+from scheduler.core.lifecycle import AttemptState, StopReason
 from scheduler.core.model import Flavor, GangRequest, LiveAttempt, Node, PendingJob, Rank, Tier
 from scheduler.core.tree import TreeNode
 from scheduler.core.units import MILLI_PER_GPU
+from scheduler.sim.checkers import after
 from tests.support.worlds import NOW_MS, snapshot_of
 
+SECOND_MS, MINUTE_MS = 1_000, 60_000
 G, B, S = Tier.GUARANTEED, Tier.BORROW, Tier.SCAVENGE
-TIERS = ((G, B), (G, B), (G, B), (G,), (B,), (G, B, S), (S,), (B, S), (B, G), (S, G), (S, B), (B, S, G))
+TIERS = ((G, B), (G, B), (G, B), (G,), (G,), (B,), (G, B, S), (S,), (B, S), (B, G), (S, G), (S, B), (B, S, G))
 WEIGHTS = (0, 500_000, 1_000_000, 1_000_000, 2_000_000, 3_000_000)
 EXCHANGE = {"h100": 1_000_000, "a100": 450_000}
 
@@ -43,6 +49,8 @@ class Draw:
         found = []
         for number in range(count):
             request = self.request()
+            if self.chance(75):  # the pool is busy with what was lent
+                request = replace(request, tiers=self.rng.choice(((G, B), (B,), (S,))))
             cluster = self.rng.choice(self.clusters)
             spots = [node for node in self.nodes if node.cluster == cluster and node.flavor == request.flavor]
             ranks = []
@@ -76,12 +84,24 @@ class Draw:
         return jobs
 
     def _attempt(self, job: str, request: GangRequest, cluster: str, ranks: tuple[Rank, ...]) -> LiveAttempt:
-        tier = self.rng.choice(request.tiers)
-        return LiveAttempt(job, 1, self.rng.choice(self.leaves), request, tier, cluster, ranks, NOW_MS - 3_600_000)
+        """Most run, some save their work, some are to stop, and a few of those should be gone by now."""
+        tier, since_ms = (
+            self.rng.choice(request.tiers[-1:] if self.chance(60) else request.tiers),
+            NOW_MS - self.rng.randrange(1, 120) * MINUTE_MS,
+        )
+        live = LiveAttempt(job, 1, self.rng.choice(self.leaves), request, tier, cluster, ranks, since_ms)
+        if self.chance(80):
+            saved_ms = self.rng.randrange(since_ms, NOW_MS) if self.chance(40) else None
+            live = replace(live, state=AttemptState.RUNNING, running_at_ms=since_ms, checkpoint_at_ms=saved_ms)
+        if self.chance(20):
+            at_ms = NOW_MS - self.rng.randrange(20) * MINUTE_MS
+            reason = self.rng.choice(list(StopReason))
+            live = replace(live, state=AttemptState.STOPPING, stop_reason=reason, stopping_at_ms=at_ms)
+        return live
 
     def _nodes(self, flavor: str) -> Iterator[Node]:
         for number in range(self.rng.randint(1, 5)):
-            gpus = self.rng.choice((2, 4, 4, 8, 8))
+            gpus = self.rng.choice((2, 4, 8, 8, 8))
             cluster = self.rng.choice(self.clusters)
             yield Node(cluster, f"{flavor}-{number}", flavor, gpus, schedulable=not self.chance(8))
 
@@ -121,7 +141,7 @@ class Draw:
 
     def _part(self, amount: int) -> int:
         """A part of a budget: often whole GPUs, sometimes not, sometimes nothing."""
-        if self.chance(30):
+        if self.chance(22):
             return 0
         part = self.rng.randint(0, amount // MILLI_PER_GPU) * MILLI_PER_GPU
         return min(amount, part + 500) if self.chance(10) else part
@@ -133,7 +153,7 @@ class Draw:
 def random_world(seed: int) -> Snapshot:
     """The world of a seed: a few nodes, two to a dozen leaves, up to a dozen attempts and two dozen jobs."""
     draw = Draw(seed)
-    live = draw.live(draw.rng.randrange(10))
+    live = draw.live(draw.rng.randrange(1, 13))
     nodes = draw.nodes
     if draw.chance(15) and live:  # GPUs fell ill under running work: held may now exceed healthy
         sick = draw.rng.randrange(len(nodes))
@@ -141,4 +161,21 @@ def random_world(seed: int) -> Snapshot:
         nodes[sick] = Node(node.cluster, node.name, node.flavor, node.gpus // 2, node.schedulable)
     usage = {leaf: draw.rng.randrange(8_000_000) for leaf in draw.leaves if draw.chance(70)}
     flavors = {name: Flavor(name, EXCHANGE[name]) for name in draw.flavors}
-    return snapshot_of(flavors, draw.tree, nodes, live, draw.pending(draw.rng.randint(1, 24)), usage)
+    world = snapshot_of(flavors, draw.tree, nodes, live, draw.pending(draw.rng.randint(3, 24)), usage)
+    return _later(draw, world) if draw.chance(20) else world
+
+
+def _later(draw: Draw, world: Snapshot) -> Snapshot:
+    """The world a few minutes after a cycle, when some have left, and something else has happened perhaps."""
+    then = after(world, decide(world))
+    live = [item for item in then.live if item.state is not AttemptState.STOPPING or draw.chance(60)]
+    nodes = list(then.nodes)
+    if draw.chance(20):
+        number = draw.rng.randrange(len(nodes))
+        nodes[number] = replace(nodes[number], schedulable=not nodes[number].schedulable)
+    jobs = [job for lines in then.lines.values() for line in lines for job in line.jobs]
+    more = [replace(job, job=f"q{job.job}", seq=job.seq + 100) for job in draw.pending(4) if not job.not_before_ms]
+    at_ms = then.at_ms + draw.rng.choice((1, 60, 600, 1_200)) * SECOND_MS
+    delayed = tuple(replace(job, not_before_ms=job.not_before_ms + at_ms - then.at_ms) for job in then.delayed)
+    lines = lines_of([*jobs, *more])
+    return replace(then, at_ms=at_ms, live=tuple(live), nodes=tuple(nodes), lines=lines, delayed=delayed)

@@ -6,7 +6,9 @@ One thing a line; ``#`` starts a comment. GPUs are written as GPUs (``2.5``), sh
     node east/n1 h100 8 [cordoned]                    without a cluster it is in ``c``
     tree /sme w2 h100 g=4 bl=2 ll=1 a100 g=2          weight, then by flavor guarantee, borrowing and lending limit
     used /sme/a/p/u 3.5                               decayed average of GPUs held, in GPUs of exchange rate 1
-    run j1 /sme/a/p/u h100 2x4 borrow on n1,n2        a live attempt, one worker per named node
+    run j1 /sme/a/p/u h100 2x4 borrow on n1,n2        a live attempt, one worker per named node; its work of an hour is
+                                                      saved up to saved=-10m; leaving=evict or the like: it is to stop
+    keep j2 on n1,n2                                  room is being made for a job that stands before it
     pend j2 /sme/a/p/u h100 1x2 guaranteed,borrow [until=+60s] [attempt=2]
 
 Jobs are submitted in the order of the lines. ``plan_text`` writes a plan so that it can be read in a diff.
@@ -17,15 +19,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from scheduler.core.allocator.lines import lines_of
-from scheduler.core.allocator.plan import Plan
+from scheduler.core.allocator.plan import Admit, Plan, Release, Step
 from scheduler.core.allocator.snapshot import Snapshot
-from scheduler.core.model import Flavor, GangRequest, LiveAttempt, Node, PendingJob, Rank, Tier
+from scheduler.core.lifecycle import AttemptState, StopReason
+from scheduler.core.model import Earmark, Flavor, GangRequest, LiveAttempt, Node, PendingJob, Rank, Tier
 from scheduler.core.reasons import Blocker, Reason
 from scheduler.core.tree import Tree, TreeNode
 from scheduler.core.units import MILLI_PER_GPU, PPM_ONE, parse_duration_ms, parse_ppm
 
 NOW_MS = 1_800_000_000_000
 LIMIT_MS = 3_600_000
+LEAVE_MS = 720_000
 CHAIN = "0" * 64
 
 
@@ -39,10 +43,14 @@ class World:
     live: list[LiveAttempt] = field(default_factory=list)
     pending: list[PendingJob] = field(default_factory=list)
     usage: dict[str, int] = field(default_factory=dict)
+    earmarks: list[Earmark] = field(default_factory=list)
 
     def snapshot(self) -> Snapshot:
         """The world as a snapshot at NOW_MS."""
-        return snapshot_of(self.flavors, self.tree, self.nodes, self.live, self.pending, self.usage)
+        made = snapshot_of(self.flavors, self.tree, self.nodes, self.live, self.pending, self.usage)
+        kept = {earmark.job.job for earmark in self.earmarks}
+        lines = lines_of(job for job in self.pending if job.job not in kept and job.not_before_ms <= NOW_MS)
+        return replace(made, lines=lines, earmarks=tuple(self.earmarks))
 
 
 def snapshot_of(
@@ -68,13 +76,23 @@ def snapshot_of(
         lines=lines_of(ready),
         delayed=tuple(job for job in pending if job.not_before_ms > NOW_MS),
         usage=usage,
+        leave_ms=dict.fromkeys(Tier, LEAVE_MS),
+        loss_max_ms=LIMIT_MS,
     )
 
 
 def world(text: str) -> Snapshot:
     """The snapshot of a world in text; raises ValueError for a line that is none."""
     made = World()
-    readers = {"flavor": _flavor, "node": _node, "tree": _tree, "used": _used, "run": _run, "pend": _pend}
+    readers = {
+        "flavor": _flavor,
+        "node": _node,
+        "tree": _tree,
+        "used": _used,
+        "run": _run,
+        "pend": _pend,
+        "keep": _keep,
+    }
     for line in text.splitlines():
         words = line.split("#")[0].split()
         if words:
@@ -92,16 +110,23 @@ def milli(text: str) -> int:
 
 def plan_text(snapshot: Snapshot, plan: Plan) -> str:
     """Steps in their order, then every waiting job by submission with its reasons; a line each."""
-    lines = [
-        f"{step.job} {step.tier} {step.cluster}: " + " ".join(f"{rank.node}:{rank.gpus}" for rank in step.ranks)
-        for step in plan.steps
-    ]
-    started = {step.job for step in plan.steps}
+    lines = [_step(step) for step in plan.steps]
+    started = {step.job for step in plan.starts}
     for job in snapshot.pending:
         if job.job not in started:
             reasons = "; ".join(_reason(blocker) for blocker in plan.reasons(job))
             lines.append(f"{job.job} waits: {reasons}")
     return "\n".join(lines)
+
+
+def _step(step: Step) -> str:
+    if isinstance(step, Release):
+        return f"{step.job} is kept nothing"
+    places = f"{step.cluster}: " + " ".join(f"{rank.node}:{rank.gpus}" for rank in step.ranks)
+    if isinstance(step, Admit):
+        return f"{step.job} {step.tier} {places}"
+    victims = ", ".join(job for job, _ in step.victims) or "nobody"
+    return f"{step.job} from {victims} {places}"
 
 
 def _reason(blocker: Blocker) -> str:
@@ -160,15 +185,34 @@ def _request(made: World, flavor: str, shape: str, tiers: str) -> GangRequest:
 
 
 def _run(made: World, words: list[str]) -> None:
-    job, leaf, flavor, shape, tier, _, names = words
+    job, leaf, flavor, shape, tier, _, names, *rest = words
     request = _request(made, flavor, shape, tier)
     spots = [_spot(name) for name in names.split(",")]
     ranks = tuple(Rank(number, node, request.gpus_per_node) for number, (_, node) in enumerate(spots))
     if len(ranks) != request.nodes:
         raise ValueError(f"{job} needs {request.nodes} workers, {len(ranks)} are placed")
-    made.live.append(
-        LiveAttempt(job, 1, leaf, request, request.tiers[0], spots[0][0], ranks, admitted_at_ms=NOW_MS - LIMIT_MS)
-    )
+    since_ms = NOW_MS - LIMIT_MS
+    live = LiveAttempt(job, 1, leaf, request, request.tiers[0], spots[0][0], ranks, since_ms, AttemptState.RUNNING)
+    live = replace(live, running_at_ms=since_ms)
+    for word in rest:
+        key, _, value = word.partition("=")
+        if key == "saved":
+            live = replace(live, checkpoint_at_ms=NOW_MS - parse_duration_ms(value.removeprefix("-")))
+        elif key == "leaving":
+            reason, _, ago = value.partition("-")
+            at_ms = NOW_MS - (parse_duration_ms(ago) if ago else 0)
+            live = replace(live, state=AttemptState.STOPPING, stop_reason=StopReason(reason), stopping_at_ms=at_ms)
+        else:
+            raise ValueError(f"{job}: {word!r} is no option")
+    made.live.append(live)
+
+
+def _keep(made: World, words: list[str]) -> None:
+    job, _, names = words
+    found = next(item for item in made.pending if item.job == job)
+    spots = [_spot(name) for name in names.split(",")]
+    ranks = tuple(Rank(number, node, found.request.gpus_per_node) for number, (_, node) in enumerate(spots))
+    made.earmarks.append(Earmark(found, spots[0][0], ranks, len(made.earmarks) + 1))
 
 
 def _pend(made: World, words: list[str]) -> None:

@@ -12,7 +12,7 @@ from operators.loop import OperatorLoop
 from operators.ports import Observation, ObservationKind, View
 from scheduler.core.accounting import ledger
 from scheduler.core.accounting.usage import AttemptUsage, cut
-from scheduler.core.allocator.plan import Plan
+from scheduler.core.allocator.plan import Plan, Step
 from scheduler.core.effective import EffectivePolicy
 from scheduler.core.errors import Retry
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
@@ -80,7 +80,7 @@ class Hasty(Allocator):
             lead.decided_for = self._question(lead, effective)
             raise
 
-    def _apply(self, lead: Any, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[str], list[str]]:
+    def _apply(self, lead: Any, effective: EffectivePolicy, plan: Plan, now_ms: int) -> tuple[list[Step], list[str]]:
         if plan.steps and not self.has_stumbled:
             self.has_stumbled = True
             raise Retry("DURE-8020", "the database could not commit")

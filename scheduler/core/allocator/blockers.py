@@ -19,6 +19,8 @@ Numbers = tuple[int, int, int]
 
 IN_USE = (Reason.NO_CAPACITY, Reason.NO_GANG_FIT)
 """The machines are there, and others have them."""
+ELSEWHERE = (*IN_USE, Reason.RESERVED_FOR_OTHER)
+"""The same, or they are kept for others."""
 
 
 class Turn(NamedTuple):
@@ -49,8 +51,14 @@ class _Place:
 class Reasons:
     """Reasons of one flavor; call after the last start of the cycle."""
 
-    def __init__(self, paths: Sequence[str], stock: Stock, turn: Turn | None, *, nodes_known: bool) -> None:
-        """turn: who is next. nodes_known: some cluster has reported a node of any flavor."""
+    def __init__(
+        self, paths: Sequence[str], stock: Stock, turn: Turn | None, kept_for: str, *, nodes_known: bool
+    ) -> None:
+        """turn: who is next. kept_for: the leaf that most room is being made for, "" when none is.
+
+        nodes_known: some cluster has reported a node of any flavor.
+        """
+        self._kept_for = kept_for
         self._paths, self._stock, self._book = paths, stock, stock.book
         self._nodes_known = nodes_known
         self._free = stock.free_milli_gpus
@@ -85,7 +93,7 @@ class Reasons:
         need = size.need
         if need > rules.cap_left:
             found = self._capped(place, size) + machines
-        elif machines and machines[0].reason in IN_USE:
+        elif machines and machines[0].reason in ELSEWHERE:
             found = machines + self._behind(rules, place, need)
         else:
             found = list(machines)
@@ -124,6 +132,9 @@ class Reasons:
         left = fits * gpus * MILLI_PER_GPU
         if could < workers:
             return [self._never(size, could, left)]
+        if self._kept_for and most_workers([found.unkept_counts() for found in machines.clusters], gpus) >= workers:
+            numbers = (need, self._free, machines.kept_total * MILLI_PER_GPU)
+            return [self._make(Reason.RESERVED_FOR_OTHER, self._kept_for, numbers, Actor.TIME, left=left)]
         free = most_free(self._counts) * MILLI_PER_GPU
         if free < need:
             total = sum(sum(sizes) for sizes in machines.sizes.values()) * MILLI_PER_GPU

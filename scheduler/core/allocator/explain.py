@@ -37,6 +37,7 @@ class JobFacts:
     open_tiers: tiers it does not list and in which it could start now (``Plan.open_tiers``).
     is_alone: no other job waits for the flavor, so freed GPUs go to nobody else.
     free: of the nodes of the flavor that take new work.
+    room_by_ms: room is being made for it, and by this instant it should be there; 0: none is made.
     """
 
     job: str
@@ -52,6 +53,7 @@ class JobFacts:
     open_tiers: tuple[Tier, ...] = ()
     is_alone: bool = False
     free: tuple[FreeGpus, ...] = ()
+    room_by_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def _changes(job: JobFacts, blockers: Sequence[Blocker]) -> Iterator[str]:
 
     In a settled pool nobody else can start, so what the rules and the machines leave open is open to this job.
     """
-    if any(blocker.reason in NOT_NOW for blocker in blockers):
+    if job.room_by_ms or any(blocker.reason in NOT_NOW for blocker in blockers):
         return
     tiers = job.request.tiers
     fitting = max((_fits(job, _closers(blockers, tier)) for tier in tiers), default=0)
@@ -206,10 +208,14 @@ def _explained(job: JobFacts, blocker: Blocker, at_ms: int) -> Explained:
             return _cap_reached(job, blocker)
         case Reason.NO_CAPACITY if blocker.tree_node == ROOT:
             return _guarantees_shrunk(blocker)
+        case Reason.NO_CAPACITY if job.room_by_ms:
+            return _room_is_made(blocker, job.room_by_ms - at_ms)
         case Reason.NO_CAPACITY:
             return _no_capacity(blocker)
         case Reason.NO_GANG_FIT:
             return _no_gang_fit(job, blocker)
+        case Reason.RESERVED_FOR_OTHER if not blocker.tier:
+            return _kept_for_claim(job, blocker)
         case Reason.RESERVED_FOR_OTHER:
             return _reserved(job, blocker)
         case Reason.BEHIND_HIGHER_PRIORITY:
@@ -219,7 +225,7 @@ def _explained(job: JobFacts, blocker: Blocker, at_ms: int) -> Explained:
                 f"who has the smallest share; {_are(blocker.have)} free, this gang needs {_count(blocker.need)}.",
             )
         case Reason.BACKOFF_AFTER_FAILURE:
-            seconds = max(0, blocker.limit - at_ms + MS_PER_SECOND - 1) // MS_PER_SECOND
+            seconds = _seconds(blocker.limit - at_ms)
             return Explained(blocker, f"Its last attempt failed; it may start again in {seconds} s.")
         case _:
             return _unavailable(job, blocker)
@@ -267,6 +273,23 @@ def _no_capacity(blocker: Blocker) -> Explained:
     if blocker.have == 0:
         free = f"no {blocker.flavor} GPU is free"
     return Explained(blocker, f"{free}, of {_count(blocker.limit)} in all; this gang needs {_count(blocker.need)}.")
+
+
+def _room_is_made(blocker: Blocker, left_ms: int) -> Explained:
+    sentence = (
+        f"it is inside its guarantee, so lent GPUs are being taken back for it: {_are(blocker.have)} free already of "
+        f"{_gpus(blocker.need, blocker)}; who holds the rest was asked to leave and has {_seconds(left_ms)} s at most."
+    )
+    return Explained(blocker, sentence)
+
+
+def _kept_for_claim(job: JobFacts, blocker: Blocker) -> Explained:
+    sentence = (
+        f"{_gpus(blocker.limit, blocker)} are being gathered for gangs inside their guarantee, most for "
+        f"{_name(job, blocker.tree_node)}; {_are(blocker.have)} free beside them, this gang needs "
+        f"{_count(blocker.need)}."
+    )
+    return Explained(replace(blocker, tree_node=_seen(job, blocker.tree_node)), sentence)
 
 
 def _no_gang_fit(job: JobFacts, blocker: Blocker) -> Explained:
@@ -324,6 +347,11 @@ def _name(job: JobFacts, path: str) -> str:
 def _seen(job: JobFacts, path: str) -> str:
     """A tree node as the job's user may see it: of other tenants only the class."""
     return path if path in lineage(job.leaf) else "/" + path.split("/")[1]
+
+
+def _seconds(milliseconds: int) -> int:
+    """Whole seconds, rounded up, and none below 0."""
+    return max(0, milliseconds + MS_PER_SECOND - 1) // MS_PER_SECOND
 
 
 def _gang(request: GangRequest) -> str:

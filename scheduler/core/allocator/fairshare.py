@@ -131,8 +131,7 @@ def _fill(total: int, claims: Sequence[Claim], group: list[int], shares: list[in
 
 
 def _picture(snapshot: Snapshot) -> tuple[Layout, dict[str, Stock]]:
-    jobs = [job.leaf for job in snapshot.delayed] + [attempt.leaf for attempt in snapshot.live]
-    layout = listed(snapshot.tree).extended([*snapshot.lines, *jobs])
+    layout = listed(snapshot.tree).extended(snapshot.leaves)
     return layout, stocks(snapshot, layout)
 
 

@@ -22,11 +22,14 @@ class Book:
     configured, guarantee: as the policy says, and after shrinking to ``capacity`` (rule 1).
     used: held by the subtree in all tiers. claimed: guaranteed usage of a leaf, or the sum of the
     children's claims; a tree node's claim is the larger of that and its guarantee.
+    leaving, lent: what of ``used`` is leaving, and what is lent and could be taken back (decision 0009).
+    awaited: what of ``used`` is only kept for gangs that room is made for.
     cap: guarantee plus borrowing limit; capped: the nearest tree node at or above that has one.
     keep: what a lending limit leaves unlent; reserve: what of it (or of the children's) is unused (rule 3).
     """
 
     __slots__ = (
+        "awaited",
         "cap",
         "capacity",
         "capped",
@@ -34,7 +37,9 @@ class Book:
         "configured",
         "guarantee",
         "keep",
+        "leaving",
         "lends",
+        "lent",
         "parent",
         "promised",
         "reserve",
@@ -59,6 +64,9 @@ class Book:
         self.lends = any(self.keep)
         """Some tree node keeps something: without one, rule 3 asks nothing."""
         self.used = [0] * size
+        self.leaving = [0] * size
+        self.lent = [0] * size
+        self.awaited = [0] * size
         self.claimed = [0] * size
         self.reserve = [0] * size
         self.reserve_below = [0] * size
@@ -71,10 +79,13 @@ class Book:
     def settle(self) -> None:
         """Sum up the tree what the leaves hold: call once, after ``used`` and ``claimed`` of the leaves are set."""
         parent, guarantee, used, claimed = self.parent, self.guarantee, self.used, self.claimed
+        leaving, lent = self.leaving, self.lent
         for node in range(len(parent) - 1, 0, -1):
             above = parent[node]
             if used[node]:
                 used[above] += used[node]
+                leaving[above] += leaving[node]
+                lent[above] += lent[node]
             claim, right = claimed[node], guarantee[node]
             if claim or right:
                 claimed[above] += claim if claim > right else right
@@ -120,6 +131,22 @@ class Book:
             node = capped[parent[node]] if node else NOWHERE
         return left
 
+    def cap_left_soon(self, node: int, *, returned: bool = False) -> int:
+        """Rule 2 once all that leaves is gone; ``returned``: and all that is lent has been taken back."""
+        if not self.leaving[0] and not (returned and self.lent[0]):
+            return self.cap_left(node)
+        return min((left for _, left in self.caps_soon(node, returned=returned)), default=NO_LIMIT)
+
+    def caps_soon(self, node: int, *, returned: bool = False) -> list[tuple[int, int]]:
+        """Every tree node of the path that has a cap, the lowest first, with what it may still hold then."""
+        found = []
+        node = self.capped[node]
+        while node != NOWHERE:
+            gone = self.leaving[node] + (self.lent[node] if returned else 0)
+            found.append((node, self.cap[node] - self.used[node] + gone))
+            node = self.capped[self.parent[node]] if node else NOWHERE
+        return found
+
     def reserved_beside(self, node: int) -> int:
         """Rule 3: milli-GPUs that the siblings of the path keep for themselves."""
         if not self.lends:
@@ -131,6 +158,18 @@ class Book:
             total += below[above] - reserve[node]
             node = above
         return total
+
+    def keep_for(self, leaf: int, need: int) -> None:
+        """Book a guaranteed gang that room is made for; a need below 0 takes that back.
+
+        What its path keeps unlent stays as it is (rule 3): the gang holds nothing yet.
+        """
+        node = leaf
+        while node != NOWHERE:
+            self.used[node] += need
+            self.awaited[node] += need
+            node = self.parent[node]
+        self._claim(leaf, need)
 
     def charge(self, leaf: int, need: int, *, guaranteed: bool) -> None:
         """Book a started gang on its path: usage, its claim if it is guaranteed, and what the path still keeps."""
@@ -144,9 +183,17 @@ class Book:
         if self.lends:
             self._keep_less(leaf)
 
+    def ask_to_leave(self, leaf: int, milli_gpus: int) -> None:
+        """Book a lent gang as one that leaves."""
+        node = leaf
+        while node != NOWHERE:
+            self.lent[node] -= milli_gpus
+            self.leaving[node] += milli_gpus
+            node = self.parent[node]
+
     def _claim(self, leaf: int, need: int) -> None:
         node, more = leaf, need
-        while node != NOWHERE and more > 0:
+        while node != NOWHERE and more:
             before, right = self.claimed[node], self.guarantee[node]
             self.claimed[node] = before + more
             more = max(before + more, right) - max(before, right)
@@ -156,7 +203,8 @@ class Book:
         node = leaf
         while node:
             above = self.parent[node]
-            reserve = max(0, self.keep[node] - self.used[node], self.reserve_below[node])
+            held = self.used[node] - self.awaited[node]
+            reserve = max(0, self.keep[node] - held, self.reserve_below[node])
             self.reserve_below[above] += reserve - self.reserve[node]
             self.reserve[node] = reserve
             node = above

@@ -48,6 +48,16 @@ def lines_of(jobs: Iterable[PendingJob]) -> Mapping[str, LeafLines]:
     return lines.view()
 
 
+def with_jobs(lines: Mapping[str, LeafLines], jobs: Iterable[PendingJob]) -> Mapping[str, LeafLines]:
+    """The lines with these jobs too, each at its place; the same mapping when there are none."""
+    more: dict[str, list[PendingJob]] = {}
+    for job in jobs:
+        more.setdefault(job.leaf, []).append(job)
+    for leaf, found in more.items():
+        found += [job for line in lines.get(leaf, ()) for job in line.jobs]
+    return {**lines, **{leaf: lines_of(found)[leaf] for leaf, found in more.items()}} if more else lines
+
+
 class Lines:
     """Lines that change job by job; a view is made anew only for leaves that changed."""
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.core.allocator.layout import Layout
 from scheduler.core.allocator.lines import LeafLines, Shape
-from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.allocator.stock import Gang, Size, Stock, unknown_stock
 from scheduler.core.model import PendingJob, Tier
 from scheduler.core.units import MILLI_PER_GPU
@@ -21,7 +20,7 @@ class Lineup:
     A place is the nearest tree node, at or above a leaf, where the rules can differ from its parent's.
     """
 
-    def __init__(self, snapshot: Snapshot, layout: Layout, stocks: dict[str, Stock]) -> None:
+    def __init__(self, lines: Mapping[str, LeafLines], layout: Layout, stocks: dict[str, Stock]) -> None:
         self._layout, self._stocks = layout, stocks
         self._shapes: dict[Shape, Gang] = {}
         self._bits: dict[Shape, int] = {}
@@ -35,10 +34,10 @@ class Lineup:
         self._odd: dict[tuple[int, int], int] = {}
         """(leaf, line) whose tiers are not in the order of the phases -> index of its present tier."""
         numbers = layout.numbers
-        for path, lines in snapshot.lines.items():
+        for path, found in lines.items():
             leaf = numbers[path]
-            self._lines[leaf] = lines
-            self._masks[leaf] = self._mask_of(lines)
+            self._lines[leaf] = found
+            self._masks[leaf] = self._mask_of(found)
         self._find_odd()
         self.places = _places(layout, stocks.values())
         self.below: dict[int, int] = {}
@@ -138,7 +137,7 @@ class Lineup:
         for leaf, number in self._odd:
             gang = self.gang_at(leaf, number)
             if gang.bit & self._masks[leaf]:
-                while (tier := self._present(leaf, number)) and not gang.open(self.places[leaf], tier):
+                while (tier := self._present(leaf, number)) and not gang.attainable(self.places[leaf], tier):
                     self._odd[leaf, number] += 1
                 if tier:
                     wait_for.add(tier)

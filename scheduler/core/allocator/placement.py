@@ -1,30 +1,54 @@
 """Where a gang goes: whole GPUs on the nodes of one cluster, fullest node that fits first (decision 0001, rule 6).
 
-Nodes lie in buckets by free GPUs, so a placement touches only the nodes it uses.
+Nodes lie in buckets by free GPUs, so a placement touches only the nodes it uses. What is kept for a gang that room
+is being made for is not free; what leaves, and what is lent, says how much room there could be (decision 0009).
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from scheduler.core.model import Node, Rank
 
 _NEVER_REFUSED = 1 << 62
 
 
+class Use(NamedTuple):
+    """GPUs of a node in use: all that is held; of it what is guaranteed, leaving, lent and could be taken back."""
+
+    held: int = 0
+    guaranteed: int = 0
+    leaving: int = 0
+    lent: int = 0
+
+
+_UNUSED = Use()
+
+
 class Cluster:
-    """Nodes of one cluster and flavor that take new work, in buckets by free GPUs."""
+    """Nodes of one cluster and flavor that take new work, in buckets by free GPUs.
 
-    __slots__ = ("buckets", "free_total", "name", "node_names")
+    Lists by node number: ``slack`` is healthy less held GPUs (below 0 where more is held), ``kept`` what is kept for
+    gangs that room is made for; free is slack less kept, and never below 0.
+    """
 
-    def __init__(self, name: str, nodes: list[tuple[str, int]]) -> None:
-        """nodes: (name, free GPUs), sorted by name, free >= 0."""
+    __slots__ = ("buckets", "free_total", "kept", "leaving", "lent", "name", "node_names", "numbers", "slack")
+
+    def __init__(self, name: str, nodes: list[tuple[Node, Use]]) -> None:
+        """nodes: sorted by name."""
         self.name = name
-        self.node_names = [node for node, _ in nodes]
-        self.free_total = sum(free for _, free in nodes)
-        self.buckets: list[list[int]] = [[] for _ in range(max((free for _, free in nodes), default=0) + 1)]
-        for number, (_, free) in enumerate(nodes):
+        self.node_names = [node.name for node, _ in nodes]
+        self.numbers = {node: number for number, node in enumerate(self.node_names)}
+        self.slack = [node.gpus - use.held for node, use in nodes]
+        self.leaving = [use.leaving for _, use in nodes]
+        self.lent = [use.lent for _, use in nodes]
+        self.kept = [0] * len(nodes)
+        frees = [max(0, slack) for slack in self.slack]
+        self.free_total = sum(frees)
+        self.buckets: list[list[int]] = [[] for _ in range(max((node.gpus for node, _ in nodes), default=0) + 1)]
+        for number, free in enumerate(frees):
             self.buckets[free].append(number)  # ascending numbers: already a heap
 
     def counts(self) -> list[int]:
@@ -54,11 +78,39 @@ class Cluster:
             node = heapq.heappop(buckets[free])
             here = min(workers, free // gpus)
             left = free - here * gpus
+            self.slack[node] -= here * gpus
             heapq.heappush(buckets[left], node)
             taken.append((node, here))
             workers -= here
         taken.sort()
         return taken
+
+    def keep(self, node: int, gpus: int) -> None:
+        """Keep so many GPUs of a node from everybody (below 0: no longer), whether they are free already or not."""
+        before = max(0, self.slack[node] - self.kept[node])
+        self.kept[node] += gpus
+        now = max(0, self.slack[node] - self.kept[node])
+        if now != before:
+            self.buckets[before].remove(node)
+            heapq.heapify(self.buckets[before])
+            heapq.heappush(self.buckets[now], node)
+            self.free_total += now - before
+
+    def soon(self, node: int) -> int:
+        """Free GPUs of a node once all that leaves is gone; below 0 where more is held or kept."""
+        return self.slack[node] + self.leaving[node] - self.kept[node]
+
+    def workers_if_returned(self, gpus: int) -> int:
+        """Workers of ``gpus`` GPUs that would fit if all that leaves were gone and all that is lent taken back."""
+        sums = zip(self.slack, self.leaving, self.lent, self.kept, strict=True)
+        return sum(max(0, slack + leaving + lent - kept) // gpus for slack, leaving, lent, kept in sums)
+
+    def unkept_counts(self) -> list[int]:
+        """How many nodes would have 0, 1, 2, ... GPUs free if nothing were kept."""
+        counts = [0] * len(self.buckets)
+        for slack in self.slack:
+            counts[max(0, slack)] += 1
+        return counts
 
 
 def workers_in(counts: list[int], gpus: int) -> int:
@@ -69,29 +121,33 @@ def workers_in(counts: list[int], gpus: int) -> int:
 class Machines:
     """Everything of one flavor that can hold work, over all clusters."""
 
-    __slots__ = ("capacity_gpus", "clusters", "cordoned", "free_total", "refused", "sizes")
+    __slots__ = ("capacity_gpus", "clusters", "cordoned", "free_total", "kept_total", "refused", "sizes", "unreturned")
 
-    def __init__(self, nodes: Iterable[Node], held: Mapping[tuple[str, str], int]) -> None:
-        """nodes: of this flavor, sorted by (cluster, name). held: GPUs held by (cluster, node)."""
-        places: dict[str, list[tuple[str, int]]] = {}
+    def __init__(self, nodes: Iterable[Node], uses: Mapping[tuple[str, str], Use]) -> None:
+        """nodes: of this flavor, sorted by (cluster, name). uses: by (cluster, node), where something is held."""
+        places: dict[str, list[tuple[Node, Use]]] = {}
         self.capacity_gpus = 0
         self.sizes: dict[str, list[int]] = {}
         """Cluster -> GPUs of its nodes that take new work: what a gang could have if nothing ran."""
         self.cordoned: dict[str, list[int]] = {}
         """Cluster -> GPUs of its nodes that take no new work."""
         for node in nodes:
-            used = held.get((node.cluster, node.name), 0)
+            use = uses.get((node.cluster, node.name), _UNUSED)
             if node.schedulable:
                 self.capacity_gpus += node.gpus
                 self.sizes.setdefault(node.cluster, []).append(node.gpus)
-                places.setdefault(node.cluster, []).append((node.name, max(0, node.gpus - used)))
+                places.setdefault(node.cluster, []).append((node, use))
             else:
-                self.capacity_gpus += min(node.gpus, used)
+                self.capacity_gpus += min(node.gpus, use.guaranteed)
                 self.cordoned.setdefault(node.cluster, []).append(node.gpus)
         self.clusters = [Cluster(name, found) for name, found in sorted(places.items())]
         self.free_total = sum(cluster.free_total for cluster in self.clusters)
+        self.kept_total = 0
+        """GPUs kept for gangs that room is made for, free already or not."""
         self.refused: dict[int, int] = {}
         """GPUs per worker -> the smallest number of workers that no cluster could take in this cycle."""
+        self.unreturned: dict[int, int] = {}
+        """The same, had all that leaves and all that is lent been given back."""
 
     def find(self, workers: int, gpus: int) -> Cluster | None:
         """The cluster for the whole gang: of those with room the one with the least free GPUs, ties by name.
@@ -100,13 +156,53 @@ class Machines:
         """
         if workers >= self.refused.get(gpus, _NEVER_REFUSED):
             return None
+        best = self.room(workers, gpus)
+        if best is None:
+            self.refused[gpus] = workers
+        return best
+
+    def room(self, workers: int, gpus: int) -> Cluster | None:
+        """The same, remembering nothing: for questions that are asked while something is set aside."""
         best = None
         for cluster in self.clusters:
             if (best is None or cluster.free_total < best.free_total) and cluster.fits(workers, gpus):
                 best = cluster
-        if best is None:
-            self.refused[gpus] = workers
         return best
+
+    def could_be_returned(self, workers: int, gpus: int) -> bool:
+        """Whether a cluster would have room for the gang if what leaves were gone and all that is lent taken back."""
+        if workers >= self.unreturned.get(gpus, _NEVER_REFUSED):
+            return False
+        if any(cluster.workers_if_returned(gpus) >= workers for cluster in self.clusters):
+            return True
+        self.unreturned[gpus] = workers
+        return False
+
+    def ask_to_leave(self, cluster: str, ranks: Iterable[Rank]) -> None:
+        """Book a lent gang as one that leaves."""
+        place = self.cluster(cluster)
+        for rank in ranks:
+            node = place.numbers.get(rank.node) if place else None
+            if place and node is not None:
+                place.lent[node] -= rank.gpus
+                place.leaving[node] += rank.gpus
+
+    def cluster(self, name: str) -> Cluster | None:
+        """The cluster of this name; None when no node of it takes new work."""
+        return next((found for found in self.clusters if found.name == name), None)
+
+    def keep(self, cluster: str, ranks: Iterable[Rank], sign: int = 1) -> None:
+        """Keep the places of a gang from everybody, on nodes that take new work; sign -1: no longer."""
+        place = self.cluster(cluster)
+        if place is None:
+            return
+        before = place.free_total
+        for rank in ranks:
+            node = place.numbers.get(rank.node)
+            if node is not None:
+                place.keep(node, sign * rank.gpus)
+                self.kept_total += sign * rank.gpus
+        self.free_total += place.free_total - before
 
     def place(self, cluster: Cluster, workers: int, gpus: int) -> tuple[Rank, ...]:
         """Take the whole gang (known to fit) from a cluster; ranks are numbered in the order of node names."""

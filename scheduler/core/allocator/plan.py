@@ -29,9 +29,45 @@ class Admit:
     ranks: tuple[Rank, ...]
 
 
-Step = Admit
-"""One element of a plan. A union in waiting: whoever applies plans dispatches on ``kind`` (STEP_KINDS)."""
-STEP_KINDS: dict[str, type[Step]] = {Admit.kind: Admit}
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """Make room for one gang inside its guarantee: ask the victims to leave, and keep these places for it.
+
+    victims: (job, attempt); empty where enough leaves anyway.
+    """
+
+    kind: ClassVar[str] = "reclaim"
+    job: str
+    attempt: int
+    cluster: str
+    ranks: tuple[Rank, ...]
+    victims: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Keep nothing for a gang any more: the room that was being made for it comes to nothing; it stands in its line."""
+
+    kind: ClassVar[str] = "release"
+    job: str
+    attempt: int
+
+
+Step = Admit | Reclaim | Release
+"""One element of a plan: whoever applies plans dispatches on its type."""
+STEP_KINDS: dict[str, type[Step]] = {kind.kind: kind for kind in (Admit, Reclaim, Release)}
+
+
+class Room(NamedTuple):
+    """Room that is being made for a gang: how much of it is free already, and until when the rest should be.
+
+    by_ms: after that instant nobody who has not left by then is waited for any longer.
+    """
+
+    flavor: str
+    need: int
+    free: int
+    by_ms: int
 
 
 class BlockerKey(NamedTuple):
@@ -49,19 +85,38 @@ class Plan:
 
     blockers: every size of gang that waits somewhere -> all reasons, of every tier there is.
     backoff: job -> when its back-off ends; gangs of its size have an entry in ``blockers`` all the same.
+    awaited: job -> the room that is being made for it; it waits for nothing else.
     """
 
     steps: tuple[Step, ...] = ()
     blockers: Mapping[BlockerKey, tuple[Blocker, ...]] = field(default_factory=dict)
     backoff: Mapping[str, Blocker] = field(default_factory=dict)
+    awaited: Mapping[str, Room] = field(default_factory=dict)
+
+    @property
+    def starts(self) -> tuple[Admit, ...]:
+        """The steps that start a gang."""
+        return tuple(step for step in self.steps if isinstance(step, Admit))
+
+    @property
+    def placed(self) -> tuple[Admit | Reclaim, ...]:
+        """The steps that give a gang its places, now or later."""
+        return tuple(step for step in self.steps if not isinstance(step, Release))
+
+    @property
+    def reclaims(self) -> tuple[Reclaim, ...]:
+        """The steps that take lent GPUs back."""
+        return tuple(step for step in self.steps if isinstance(step, Reclaim))
 
     def reasons(self, job: PendingJob) -> tuple[Blocker, ...]:
         """All reasons why this job waits; empty when the plan starts it or has never seen its like.
 
         A job that could start if it did not wait out a back-off has that one reason.
         """
-        if any(step.job == job.job for step in self.steps):
+        if any(step.job == job.job for step in self.starts):
             return ()
+        if job.job in self.awaited:
+            return (_awaits(self.awaited[job.job]),)
         found = self._found(job)
         own = _for_tiers(found or (), job.request.tiers)
         if job.job not in self.backoff:
@@ -72,7 +127,7 @@ class Plan:
     def open_tiers(self, job: PendingJob) -> tuple[Tier, ...]:
         """Tiers that the job does not list and in which it could start, were it not before its time."""
         found = self._found(job)
-        if found is None:
+        if found is None or job.job in self.awaited:
             return ()
         return tuple(tier for tier in PHASES if tier not in job.request.tiers and not _closes(found, tier))
 
@@ -99,6 +154,7 @@ class Plan:
             "reasons": reasons,
             "waiting": waiting,
             "backoff": {job: _row(blocker) for job, blocker in sorted(self.backoff.items())},
+            "awaited": {job: list(room) for job, room in sorted(self.awaited.items())},
         }
 
     @classmethod
@@ -111,7 +167,8 @@ class Plan:
             for node, flavor, nodes, gpus, number in value["waiting"]
         }
         backoff = {job: _blocker(row) for job, row in value["backoff"].items()}
-        return cls(tuple(_step(item) for item in value["steps"]), blockers, backoff)
+        awaited = {job: Room(*row) for job, row in value["awaited"].items()}
+        return cls(tuple(_step(item) for item in value["steps"]), blockers, backoff, awaited)
 
     def canonical(self) -> str:
         """The one text of the plan: equal plans have equal bytes (S12)."""
@@ -127,6 +184,11 @@ class Plan:
 
     def _steps(self) -> list[dict[str, Any]]:
         return [{"kind": step.kind, **to_json(step)} for step in self.steps]
+
+
+def _awaits(room: Room) -> Blocker:
+    """What a gang waits for that room is being made for: ``limit`` is all that it will have."""
+    return Blocker(Reason.NO_CAPACITY, "", room.flavor, room.need, room.free, room.need, Actor.PLATFORM)
 
 
 def _row(blocker: Blocker) -> list[Any]:

@@ -9,14 +9,18 @@ from typing import NamedTuple
 
 from scheduler.core.allocator.layout import Layout
 from scheduler.core.allocator.limits import NO_LIMIT, Book
-from scheduler.core.allocator.placement import Cluster, Machines, workers_if_empty
+from scheduler.core.allocator.placement import Cluster, Machines, Use, workers_if_empty
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.allocator.tiers import GUARANTEED, PHASES
-from scheduler.core.model import Node, Tier
+from scheduler.core.lifecycle import AttemptState
+from scheduler.core.model import LiveAttempt, Node, Tier
 from scheduler.core.units import MILLI_PER_GPU, PPM_ONE
 
-Held = Mapping[tuple[str, str], int]
-"""(cluster, node) -> GPUs held on it."""
+Uses = Mapping[tuple[str, str], Use]
+"""(cluster, node) -> what is held on it."""
+
+
+_UNUSED = Use()
 
 
 class Stock:
@@ -40,6 +44,10 @@ class Stock:
         """The largest gang, in milli-GPUs, that the rules permit at a place in this tier now."""
         return self.book.left(place, tier, self.machines.free_total * MILLI_PER_GPU)
 
+    def could_have(self, place: int) -> int:
+        """The largest gang, in milli-GPUs, that rules 1 and 2 let start as guaranteed if all lent GPUs came back."""
+        return min(self.book.guarantee_left(place), self.book.cap_left_soon(place, returned=True))
+
     def due(self, place: int, tier: Tier) -> int:
         """The largest gang, in milli-GPUs, that at a place in this tier only machines in use could stop now.
 
@@ -62,7 +70,7 @@ class Size(NamedTuple):
 class Gang:
     """What jobs of one shape ask for: a size, and the tiers they accept in their order."""
 
-    __slots__ = ("bit", "gpus", "in_order", "micro_gpus", "need", "size", "stock", "tiers", "workers")
+    __slots__ = ("bit", "claims", "gpus", "in_order", "micro_gpus", "need", "size", "stock", "tiers", "workers")
 
     def __init__(self, size: Size, tiers: tuple[Tier, ...], bit: int) -> None:
         self.size = size
@@ -75,10 +83,16 @@ class Gang:
         phases = [PHASES.index(tier) for tier in tiers]
         self.in_order = phases == sorted(phases)
         """Its tiers are listed in the order of the phases."""
+        self.claims = tiers[0] is GUARANTEED
+        """It asks for a guaranteed start first: inside its guarantee lent GPUs are taken back for it."""
 
     def where(self) -> Cluster | None:
         """The cluster that has room for all of it now."""
         return self.stock.machines.find(self.workers, self.gpus)
+
+    def could_be_returned(self) -> bool:
+        """Whether one cluster would have room for all of it if what leaves were gone and all that is lent came back."""
+        return self.stock.machines.could_be_returned(self.workers, self.gpus)
 
     def could_fit(self) -> bool:
         """Whether one cluster could hold all of it if nothing ran."""
@@ -87,6 +101,13 @@ class Gang:
     def open(self, place: int, tier: Tier) -> bool:
         """Whether it can start now: one cluster has room for all of it and the rules permit it."""
         return self.where() is not None and self.need <= self.stock.left(place, tier)
+
+    def attainable(self, place: int, tier: Tier) -> bool:
+        """Whether it can start now, or inside its guarantee room can be made for it."""
+        if self.open(place, tier):
+            return True
+        is_claim = tier is GUARANTEED and self.claims
+        return is_claim and self.need <= self.stock.could_have(place) and self.could_be_returned()
 
 
 class Ladder:
@@ -109,22 +130,35 @@ class Ladder:
         return self._masks[bisect_right(self._needs, milli_gpus)]
 
 
+def is_lent(attempt: LiveAttempt) -> bool:
+    """Whether the attempt holds what it may be asked to give back: not guaranteed, and not stopping already."""
+    return attempt.tier is not GUARANTEED and attempt.state is not AttemptState.STOPPING
+
+
 def stocks(snapshot: Snapshot, layout: Layout) -> dict[str, Stock]:
     """The stock of every flavor that the policy, a node or a live attempt names."""
-    held: dict[tuple[str, str], int] = {}
+    uses: dict[tuple[str, str], Use] = {}
     by_flavor: dict[str, list[Node]] = {name: [] for name in snapshot.flavors}
     for attempt in snapshot.live:
         by_flavor.setdefault(attempt.request.flavor, [])
+        leaving, lent = snapshot.leaves_by_ms(attempt) is not None, is_lent(attempt)
         for rank in attempt.ranks:
             place = (attempt.cluster, rank.node)
-            held[place] = held.get(place, 0) + rank.gpus
+            use = uses.get(place, _UNUSED)
+            gpus = rank.gpus
+            firm = gpus * (attempt.tier is GUARANTEED)
+            uses[place] = Use(
+                use.held + gpus, use.guaranteed + firm, use.leaving + gpus * leaving, use.lent + gpus * lent
+            )
     for node in sorted(snapshot.nodes, key=lambda node: (node.cluster, node.name)):
         by_flavor.setdefault(node.flavor, []).append(node)
-    found = {flavor: _stock(snapshot, layout, flavor, nodes, held) for flavor, nodes in by_flavor.items()}
+    found = {flavor: _stock(snapshot, layout, flavor, nodes, uses) for flavor, nodes in by_flavor.items()}
     for attempt in snapshot.live:
         book, leaf = found[attempt.request.flavor].book, layout.numbers[attempt.leaf]
         milli_gpus = attempt.request.milli_gpus
         book.used[leaf] += milli_gpus
+        book.leaving[leaf] += milli_gpus * (snapshot.leaves_by_ms(attempt) is not None)
+        book.lent[leaf] += milli_gpus * is_lent(attempt)
         if attempt.tier is GUARANTEED:
             book.claimed[leaf] += milli_gpus
     for stock in found.values():
@@ -133,8 +167,8 @@ def stocks(snapshot: Snapshot, layout: Layout) -> dict[str, Stock]:
     return found
 
 
-def _stock(snapshot: Snapshot, layout: Layout, flavor: str, nodes: list[Node], held: Held) -> Stock:
-    machines = Machines(nodes, held)
+def _stock(snapshot: Snapshot, layout: Layout, flavor: str, nodes: list[Node], uses: Uses) -> Stock:
+    machines = Machines(nodes, uses)
     known = snapshot.flavors.get(flavor)
     return Stock(
         flavor,

@@ -162,12 +162,12 @@ def test_back_off_ends_by_itself() -> None:
     state = folded(*ACTIVE, AttemptGone("j1", 1, JobState.QUEUED, not_before_ms=START + 500))
     assert picture(state, START + 499) == "j1@2 later"
     assert picture(state, START + 500) == "j1@2"
-    assert [state.next_wake_ms(at_ms) for at_ms in (START, START + 499, START + 500)] == [
+    assert [state.next_wake_ms(at_ms, POLICY) for at_ms in (START, START + 499, START + 500)] == [
         START + 500,
         START + 500,
         None,
     ]
-    assert folded(*QUEUED).next_wake_ms(START) is None
+    assert folded(*QUEUED).next_wake_ms(START, POLICY) is None
 
 
 def test_the_newest_word_about_a_node_counts() -> None:

@@ -94,8 +94,8 @@ def test_a_broken_plan_is_found(name: str, spoil: Break) -> None:
 LINE = """
 node n1 h100 4
 tree /a h100 g=4
-run r1 /b/o/p/u h100 1x3 borrow on n1
-pend j1 /a/o/p/u h100 1x2 guaranteed        # inside its guarantee: next
+run r1 /b/o/p/u h100 1x3 guaranteed on n1
+pend j1 /a/o/p/u h100 1x2 guaranteed        # inside its guarantee, and nothing is lent: next
 pend j2 /b/o/p/u h100 1x2 borrow            # behind it
 pend j3 /b/o/p/u h100 1x8 borrow            # fits nowhere
 """

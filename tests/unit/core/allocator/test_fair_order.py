@@ -136,7 +136,7 @@ def test_splitting_a_job_brings_nothing_forward() -> None:
     for text in (whole, split):
         held = {"a": 0, "b": 0}
         snapshot = world(NODE.format(gpus=8) + text)
-        for step in decide(snapshot).steps:
+        for step in decide(snapshot).starts:
             leaf = next(job.leaf for job in snapshot.pending if job.job == step.job)
             held[leaf.split("/")[2]] += sum(rank.gpus for rank in step.ranks)
         assert held == {"a": 4, "b": 4}

@@ -109,7 +109,7 @@ CASES = {  # world, "job:tier" in the order of the starts
 @pytest.mark.parametrize(("text", "wanted"), CASES.values(), ids=CASES.keys())
 def test_phases(text: str, wanted: str) -> None:
     snapshot = world(TREE + text)
-    steps = decide(snapshot).steps
+    steps = decide(snapshot).starts
     assert " ".join(f"{step.job}:{step.tier}" for step in steps) == wanted
     waiting = {job.job: job.attempt for job in snapshot.pending}
     assert all(step.attempt == waiting[step.job] for step in steps)
@@ -121,6 +121,6 @@ def test_phases(text: str, wanted: str) -> None:
 def test_a_list_in_any_order_starts_what_can_start(tiers: str) -> None:
     """Four jobs of one GPU on four GPUs: all start, each in some tier of its list."""
     jobs = "".join(f"pend j{number} /s/a/p/u h100 1x1 {tiers}\n" for number in range(4))
-    steps = decide(world(TREE + "node n1 h100 4\n" + jobs)).steps
+    steps = decide(world(TREE + "node n1 h100 4\n" + jobs)).starts
     assert [step.job for step in steps] == ["j0", "j1", "j2", "j3"]
     assert {step.tier for step in steps} <= set(Tier)

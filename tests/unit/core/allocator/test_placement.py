@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from scheduler.core.allocator.cycle import decide
-from scheduler.core.allocator.placement import Machines, most_free, most_workers, workers_in
+from scheduler.core.allocator.placement import Machines, Use, most_free, most_workers, workers_in
 from scheduler.core.model import Node
 from tests.support.worlds import plan_text, world
 
@@ -103,7 +103,7 @@ def test_ranks_are_numbered_by_node_name() -> None:
         run r2 /x/a/p/u h100 1x5 borrow on n2
         pend j1 /sme/a/p/u h100 3x2 borrow"""
     )
-    [step] = decide(snapshot).steps
+    [step] = decide(snapshot).starts
     assert [(rank.rank, rank.node) for rank in step.ranks] == [(0, "n1"), (1, "n1"), (2, "n2")]  # n2 was filled first
 
 
@@ -120,7 +120,7 @@ def machines(rng: random.Random) -> tuple[Machines, dict[str, int]]:
     nodes = [Node("c", f"n{number}", "h100", rng.randint(1, 8)) for number in range(rng.randint(1, 8))]
     held = {("c", node.name): rng.randint(0, node.gpus) for node in nodes}
     free = {node.name: node.gpus - held["c", node.name] for node in nodes}
-    return Machines(nodes, held), free
+    return Machines(nodes, {spot: Use(gpus) for spot, gpus in held.items()}), free
 
 
 def test_a_gang_is_refused_only_when_it_does_not_fit(rng: random.Random) -> None:

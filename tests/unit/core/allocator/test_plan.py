@@ -97,7 +97,7 @@ def test_a_job_is_behind_only_in_the_tier_it_would_start_in() -> None:
         """node n1 h100 2
         tree /sme h100 g=2
         tree /uni h100 g=2
-        run r1 /lab/a/p/u h100 1x1 borrow on n1
+        run r1 /lab/a/p/u h100 1x1 guaranteed on n1
         run r2 /uni/a/p/u h100 1x1 guaranteed on n1
         pend j1 /sme/a/p/u h100 1x1 guaranteed,borrow
         pend j2 /sme/b/p/u h100 1x1 borrow,guaranteed

@@ -141,7 +141,7 @@ CAPS = {
         """tree /sme h100 g=8
         tree /sme/a h100 g=4 bl=2
         run r1 /sme/a/p/u h100 1x5 borrow on n1
-        pend j1 /sme/a/p/u h100 1x2 guaranteed,borrow
+        pend j1 /sme/a/p/u h100 1x2 borrow
         pend j2 /sme/a/p/u h100 1x1 guaranteed,borrow""",
         """j2 guaranteed c: n1:1
         j1 waits: OrgCapReached /sme/a 2 of 6/6""",
@@ -219,7 +219,7 @@ IN_LINE = {
     ),
     "a gang inside its guarantee comes before every borrower, whatever its share": Row(
         """tree /uni h100 g=16
-        run r1 /uni/a/p/u h100 1x14 borrow on n1
+        run r1 /lab/a/p/u h100 1x14 guaranteed on n1       # by a policy before this one: nothing is lent
         pend j1 /uni/a/p/u h100 1x3 guaranteed
         pend j2 /sme/a/p/u h100 1x4 guaranteed,borrow""",
         """j1 waits: NoCapacity 3 of 2/16
