@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 from ray.actor import ActorHandle
 from sklearn.datasets import load_digits
 
+from scheduler.client import job
+
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Params = list[Array]
@@ -158,6 +160,7 @@ def train(arguments: argparse.Namespace, checkpoint: Path) -> int:
         stopped = pace.wait()
         if (ended := number % STEPS_PER_EPOCH == 0) or stopped:
             save(checkpoint, params, velocity, number)
+            job.checkpointed(step=number)
         if ended:
             reached = accuracy(params, test_pixels, test_labels)
             print(f"epoch={epoch} loss={loss:.4f} accuracy={reached:.4f}", flush=True)

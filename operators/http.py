@@ -88,5 +88,6 @@ def assignment_of(body: AssignmentBody) -> Assignment:
         grace_ms=body.grace_ms,
         checkpoint_key=body.checkpoint_key,
         begun=body.begun,
+        token=body.token,
         stop=StopOrder(body.stop.reason, body.stop.grace_ms) if body.stop else None,
     )

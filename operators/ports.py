@@ -36,6 +36,7 @@ class Assignment:
     entrypoint: ``script`` runs ``run`` on every rank, ``ray`` runs it once as the Ray driver.
     checkpoint_key: names the folder or volume that all attempts of the job share.
     begun: the control plane has been told that it began, so it may never begin again.
+    token: what its processes show at the control plane when they report a checkpoint; a secret.
     """
 
     job: str
@@ -55,6 +56,7 @@ class Assignment:
     grace_ms: int
     checkpoint_key: str
     begun: bool = False
+    token: str = ""
     stop: StopOrder | None = None
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scheduler.api.app import create_app
 from scheduler.api.deps import Deps
+from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.ids import RandomIds
@@ -29,6 +30,7 @@ def document() -> str:
         logs=MemoryLogStore(),
         ids=RandomIds(),
         secret=lambda: "",
+        attempt_tokens=AttemptTokens(""),
         clock=lambda: 0,
         version="",
         metrics=lambda: b"",

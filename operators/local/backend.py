@@ -43,8 +43,13 @@ class LocalBackend:
         pool: Sequence[Node],
         nvml: Nvml | None = None,
         clock: Callable[[], int] = wall_ms,
+        api_url: str = "",
     ) -> None:
-        """Open the data folder; raises Fatal when another operator has it, Retry when it cannot be written."""
+        """Open the data folder; raises Fatal when another operator has it, Retry when it cannot be written.
+
+        api_url: the control plane's address, for what jobs report themselves.
+        """
+        self._api_url = api_url
         self._data, self._cluster, self._pool = data.resolve(), cluster, tuple(pool)
         self._nvml, self._clock = nvml, clock
         self._plan = gpus.plan_devices(self._pool, nvml.devices() if nvml else ())
@@ -185,6 +190,7 @@ class LocalBackend:
             str(layout.ray_dir_for(folder)),
             devices,
             *machine.shares(sum(node.gpus for node in self._pool)),
+            api_url=self._api_url,
         )
         folder.path.mkdir(exist_ok=True, mode=0o700)
         layout.sync_folder(folder.path.parent)

@@ -33,6 +33,8 @@ def of_rank(spec: Spec, folder: Folder, index: int, machine: Mapping[str, str], 
         "DURE_JOB": assignment.job,
         "DURE_ATTEMPT": str(assignment.attempt),
         "DURE_CHECKPOINT_DIR": spec.checkpoint_dir,
+        "DURE_API_URL": spec.api_url,
+        "DURE_ATTEMPT_TOKEN": assignment.token,
         MARKER: str(folder.path),
     }
     if spec.devices:

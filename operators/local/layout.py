@@ -28,6 +28,7 @@ class Spec:
     devices: per rank (in the order of ``assignment.ranks``) the UUIDs of its real GPUs; empty for logical GPUs.
     cpus_per_gpu, object_store_bytes_per_gpu: what Ray is told of, per GPU of a rank.
     starts_at_once: how many attempts may start their Ray cluster at the same time.
+    api_url: where its processes report their checkpoints, "" for nowhere.
     """
 
     assignment: Assignment
@@ -38,6 +39,7 @@ class Spec:
     cpus_per_gpu: int = 2
     object_store_bytes_per_gpu: int = 80_000_000
     starts_at_once: int = 2
+    api_url: str = ""
     version: int = 1
 
 

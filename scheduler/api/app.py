@@ -8,7 +8,20 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
-from scheduler.api import docs, jobs, money, operator, packages, policy, problems, registry, shares, system, tokens
+from scheduler.api import (
+    attempts,
+    docs,
+    jobs,
+    money,
+    operator,
+    packages,
+    policy,
+    problems,
+    registry,
+    shares,
+    system,
+    tokens,
+)
 from scheduler.api.deps import Deps
 from scheduler.api.edge import Edge
 
@@ -22,6 +35,7 @@ ROUTERS = (
     tokens.router,
     packages.router,
     operator.router,
+    attempts.router,
     system.router,
 )
 

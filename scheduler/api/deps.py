@@ -10,6 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from scheduler.services.actors import Actor
+from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import Ids, LogStore, PackageStore, Store
 from scheduler.services.tokens import authenticate
@@ -47,6 +48,7 @@ class Deps:
     logs: LogStore
     ids: Ids
     secret: Callable[[], str]
+    attempt_tokens: AttemptTokens
     clock: Callable[[], int]
     version: str
     metrics: Callable[[], bytes]

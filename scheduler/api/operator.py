@@ -26,7 +26,7 @@ async def chunk(request: Request, actor: Caller) -> bytes:
 @router.post("/pull", responses=writes())
 def pull(deps: D, actor: Caller, cluster: Cluster, request: PullRequest) -> PullBody:
     """Attempts that should exist on the cluster, and which of its own it may forget."""
-    return assignments.pull(deps.store, deps.policies, actor, cluster, request, deps.clock())
+    return assignments.pull(deps.store, deps.policies, deps.attempt_tokens, actor, cluster, request, deps.clock())
 
 
 @router.post("/report", responses=writes())

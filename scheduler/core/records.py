@@ -30,6 +30,7 @@ from scheduler.core.records_money import (
 from scheduler.core.records_registry import (
     CounterRecord,
     IdempotencyRecord,
+    KeyRecord,
     LeaseRecord,
     MemberRecord,
     OrgRecord,
@@ -53,6 +54,7 @@ Record = (
     | ProjectRecord
     | MemberRecord
     | TokenRecord
+    | KeyRecord
     | IdempotencyRecord
     | LeaseRecord
     | CounterRecord
@@ -78,6 +80,7 @@ __all__ = [
     "IdempotencyRecord",
     "InvoiceRecord",
     "JobRecord",
+    "KeyRecord",
     "LeaseRecord",
     "LedgerEntryRecord",
     "LedgerTxRecord",

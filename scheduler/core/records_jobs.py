@@ -81,6 +81,10 @@ class AttemptRecord:
     """When the cluster gave the job its notice, on the cluster's clock; 0 without one."""
     gone_at_ms: int = 0
     """When it was proven gone, on the cluster's clock."""
+    checkpoint_at_ms: int = 0
+    """When it last said that it had saved its work; 0: never."""
+    checkpoint_step: int = -1
+    """The job's own count at that moment; -1: it gave none."""
     settled: bool = False
     """Every slice of it is in the ledger."""
     exit_code: int | None = None

@@ -7,6 +7,16 @@ from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """A key of the control plane's own, made once: whoever reads the database can sign with it."""
+
+    KEY: ClassVar = ("name",)
+    APPEND_ONLY: ClassVar = True
+    name: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRecord:
     """A policy version: its text as applied (all documents) and what it was parsed to."""
 

@@ -24,6 +24,7 @@ from scheduler.main.packages import ReceivingPackages
 from scheduler.main.probe import DatabaseProbe
 from scheduler.meter.exporter import CycleTimes, Exporter, exposition, make_registry
 from scheduler.services import why
+from scheduler.services.attempt_tokens import attempt_tokens
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.settle import Settler
@@ -128,6 +129,7 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         logs=FolderLogStore(settings.data / "logs"),
         ids=RandomIds(),
         secret=new_secret,
+        attempt_tokens=attempt_tokens(store, new_secret()),
         clock=clock,
         version=version,
         metrics=lambda: exposition(registry),

@@ -178,7 +178,7 @@ def local_operator(
     settings: Settings, nodes: tuple[Node, ...], url: str, token: str, plane: ControlPlane
 ) -> Iterator[tuple[Driver, str]]:
     """The local cluster's operator, talking to the API like any other, and a note about its devices."""
-    backend = LocalBackend(settings.data, settings.cluster, nodes, open_nvml())
+    backend = LocalBackend(settings.data, settings.cluster, nodes, open_nvml(), api_url=url)
     with contextlib.closing(backend), Client(url, token, timeout_seconds=CALL_SECONDS) as client:
         loop = OperatorLoop(settings.cluster, backend, HttpControlPlane(client, settings.cluster))
         metrics = RunningGpus(plane.registry)

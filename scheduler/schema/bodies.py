@@ -28,6 +28,8 @@ from scheduler.schema.body_base import (
 )
 from scheduler.schema.body_jobs import (
     BlockerBody,
+    CheckpointBody,
+    CheckpointRequest,
     EventBody,
     GpuLine,
     GrantBody,
@@ -124,5 +126,7 @@ __all__ = [
     "InvoiceSummary",
     "InvoiceBody",
     "CheckBody",
+    "CheckpointBody",
+    "CheckpointRequest",
     "VerifyBody",
 ]

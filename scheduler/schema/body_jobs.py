@@ -72,8 +72,29 @@ class JobBody(Answer):
     started_at: str = ""
     ended_at: str = ""
     exit_code: int | None = None
+    checkpoint_at: str = ""
+    """When the newest attempt last said that it had saved its work."""
+    checkpoint_step: int = -1
+    """The job's own count then; -1: it gave none."""
     message: str = ""
     held_gpu_seconds: int = 0
+
+
+class CheckpointRequest(Sent):
+    """A running attempt has saved its work; ``step`` is the job's own count, -1 for none."""
+
+    step: Annotated[int, Field(ge=-1, le=2**53)] = -1
+
+
+class CheckpointBody(Answer):
+    """The newest checkpoint that is written down; is_leaving: the attempt has been asked to stop."""
+
+    kind: Literal["Checkpoint"] = "Checkpoint"
+    job: str
+    attempt: int
+    step: int
+    saved_at: str
+    is_leaving: bool
 
 
 class EventBody(Body):

@@ -50,6 +50,8 @@ class AssignmentBody(Body):
     grace_ms: int
     checkpoint_key: str
     begun: bool = False
+    token: str = ""
+    """What the attempt's own processes show when they say that they saved their work."""
     stop: StopBody | None = None
 
 

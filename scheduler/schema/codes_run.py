@@ -185,4 +185,10 @@ RUN_CODES: dict[str, Code] = {
         " the truth; mostly Prometheus or an operator was down for a while.",
         "dure doctor",
     ),
+    "DURE-6041": Code(
+        "attempt gone",
+        "An attempt says that it has saved its work, and it has ended already: its report came too late. A later"
+        " attempt of the job finds what was saved all the same.",
+        "dure job events JOB",
+    ),
 }

@@ -11,6 +11,7 @@ from scheduler.core.model import Rank, Tier
 from scheduler.core.records import AttemptRecord, JobRecord
 from scheduler.schema.bodies import AssignmentBody, PullBody, PullRequest, RankBody, StopBody
 from scheduler.services.actors import Actor, require
+from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import Reader, Store, Where
 
@@ -20,9 +21,15 @@ ORDERED = frozenset({StopReason.CANCEL, StopReason.EVICT, StopReason.TIMEOUT})
 
 
 def pull(
-    store: Store, policies: EffectivePolicies, actor: Actor, cluster: str, request: PullRequest, now_ms: int
+    store: Store,
+    policies: EffectivePolicies,
+    tokens: AttemptTokens,
+    actor: Actor,
+    cluster: str,
+    request: PullRequest,
+    now_ms: int,
 ) -> PullBody:
-    """Live attempts of the cluster with their stop orders, and which of ``existing`` may be forgotten."""
+    """Live attempts of the cluster with their tokens and stop orders, and which of ``existing`` may be forgotten."""
     require(actor.operates(cluster), f"pull for cluster {cluster}", "an administrator for that cluster's token")
     with store.read() as view:
         policy = policies.current(view, now_ms)
@@ -33,7 +40,7 @@ def pull(
             order=("admitted_at_ms",),
             limit=ATTEMPTS_MAX,
         )
-        wanted = [_assignment(view, attempt, policy) for attempt in live]
+        wanted = [_assignment(view, attempt, policy, tokens) for attempt in live]
         forget = [name for name in request.existing if _forgettable(view, cluster, name)]
     return PullBody(assignments=wanted, forget=forget)
 
@@ -44,7 +51,9 @@ def grace_of(policy: EffectivePolicy | None, tier: Tier) -> int:
     return (rule.grace_ms if rule else 0) or GRACE_DEFAULT_MS
 
 
-def _assignment(view: Reader, attempt: AttemptRecord, policy: EffectivePolicy | None) -> AssignmentBody:
+def _assignment(
+    view: Reader, attempt: AttemptRecord, policy: EffectivePolicy | None, tokens: AttemptTokens
+) -> AssignmentBody:
     job = view.get(JobRecord, attempt.job)
     if job is None:
         raise LookupError(f"attempt {attempt.job}-a{attempt.number} has no job")
@@ -74,6 +83,7 @@ def _assignment(view: Reader, attempt: AttemptRecord, policy: EffectivePolicy | 
         grace_ms=grace_ms,
         checkpoint_key=job.id,
         begun=attempt.starting_at_ms > 0,
+        token=tokens.token(attempt.job, attempt.number),
         stop=stop,
     )
 

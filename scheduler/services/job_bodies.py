@@ -42,6 +42,8 @@ def job_body(job: JobRecord, attempt: AttemptRecord | None, reason: str = "", no
         started_at=instant(attempt.running_at_ms) if attempt else "",
         ended_at=instant(job.ended_at_ms),
         exit_code=attempt.exit_code if attempt else None,
+        checkpoint_at=instant(attempt.checkpoint_at_ms) if attempt else "",
+        checkpoint_step=attempt.checkpoint_step if attempt else -1,
         message=job.message,
         held_gpu_seconds=held_ms // MS_PER_SECOND,
     )

@@ -26,6 +26,7 @@ from scheduler.schema.bodies import (
 )
 from scheduler.services import assignments, jobs, observe, policies, registry, submit
 from scheduler.services.actors import Actor, actor_of
+from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.cycle import Allocator, CycleReport
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.settle import Settler, SettleReport
@@ -190,7 +191,9 @@ class ControlPlane:
     def pull(self, *existing: str, user: str = "operator") -> PullBody:
         """What the operator should run."""
         request = PullRequest(existing=list(existing))
-        return assignments.pull(self.store, self.policies, self.actor(user), CLUSTER, request, self.now_ms)
+        return assignments.pull(
+            self.store, self.policies, AttemptTokens("key"), self.actor(user), CLUSTER, request, self.now_ms
+        )
 
     def cancel(self, job: str, user: str = "member") -> JobBody:
         """Cancel a job."""

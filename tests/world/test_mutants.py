@@ -241,8 +241,8 @@ def forget_what_began(patch: Patch) -> None:
     """Does not tell an operator which of its attempts have begun."""
     honest = assignments._assignment
 
-    def body(view: Any, attempt: AttemptRecord, policy: Any) -> Any:
-        return honest(view, attempt, policy).model_copy(update={"begun": False})
+    def body(view: Any, attempt: AttemptRecord, policy: Any, tokens: Any) -> Any:
+        return honest(view, attempt, policy, tokens).model_copy(update={"begun": False})
 
     patch.setattr(assignments, "_assignment", body)
 

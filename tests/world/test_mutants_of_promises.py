@@ -69,8 +69,8 @@ def _assign(patch: Patch, **changes: Any) -> None:
     """Tell clusters something else; changes: field of the assignment -> what becomes of its value."""
     honest = assignments._assignment
 
-    def assignment(view: Any, attempt: AttemptRecord, policy: Any) -> Any:
-        body = honest(view, attempt, policy)
+    def assignment(view: Any, attempt: AttemptRecord, policy: Any, tokens: Any) -> Any:
+        body = honest(view, attempt, policy, tokens)
         return body.model_copy(update={name: change(getattr(body, name)) for name, change in changes.items()})
 
     patch.setattr(assignments, "_assignment", assignment)

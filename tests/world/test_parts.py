@@ -172,17 +172,17 @@ def test_the_oracle_counts_by_hand() -> None:
     attempt = site.ground.attempts["d-job-a1"]
     attempt.starts, attempt.ends, attempt.gone_at_ms = {0: 10_000, 1: 30_000}, {0: 70_000, 1: 80_000}, 90_000
     # held 2 x 85 s; billed (70 - 30) + (80 - 30) s
-    assert truth(site.ground, {("job", 1): 5_000}, {}) == {("acme/nlp", "h100"): [170_000_000, 90_000_000]}
+    assert truth(site.ground, {("job", 1): 5_000}, {}, ()) == {("acme/nlp", "h100"): [170_000_000, 90_000_000]}
     # admitted by a clock that is 10 s ahead: nothing is billed before it was held
-    assert truth(site.ground, {("job", 1): 40_000}, {}) == {("acme/nlp", "h100"): [100_000_000, 70_000_000]}
+    assert truth(site.ground, {("job", 1): 40_000}, {}, ()) == {("acme/nlp", "h100"): [100_000_000, 70_000_000]}
     # erased after its cluster had vouched for 50 s: (50 - 30) s each; and before its second rank ran
     attempt.erased_at_ms = 60_000
     for vouched_ms, billed in ((50_000, 40_000_000), (20_000, 0)):
-        found = truth(site.ground, {("job", 1): 5_000}, {("job", 1): vouched_ms})
+        found = truth(site.ground, {("job", 1): 5_000}, {("job", 1): vouched_ms}, ())
         assert found == {("acme/nlp", "h100"): [170_000_000, billed]}
     attempt.erased_at_ms = 0
     del attempt.starts[1]
-    assert truth(site.ground, {("job", 1): 5_000}, {}) == {("acme/nlp", "h100"): [170_000_000, 0]}
+    assert truth(site.ground, {("job", 1): 5_000}, {}, ()) == {("acme/nlp", "h100"): [170_000_000, 0]}
 
 
 def test_an_agenda_goes_by_instant_and_then_by_arrival() -> None:

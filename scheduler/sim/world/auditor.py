@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from operators.ports import attempt_name
 from scheduler.core import facts as f
 from scheduler.core.records import (
     AttemptRecord,
@@ -57,6 +58,7 @@ class JobMirror:
     submitted_at_ms: int = 0
     cluster: str = ""
     ranks: tuple[Any, ...] = ()
+    tier: str = ""
     outcomes: list[str] = field(default_factory=list)
 
 
@@ -70,6 +72,8 @@ class Auditor:
         """(job, attempt) -> instant of its AttemptAdmitted fact."""
         self.vouched: dict[tuple[str, int], int] = {}
         """(job, attempt) -> its cluster's watermark when it was gone, before the report that said so."""
+        self.evicted: set[str] = set()
+        """Names of attempts whose first reason to stop was an eviction."""
         self.premises: dict[str, int] = {}
         """How often there was something that a check could have found wrong."""
         self.last_cycle: CycleRecord | None = None
@@ -154,10 +158,20 @@ class Auditor:
                 self._attempt_step(job, attempt, "Starting")
             case f.AttemptRunning(job, attempt):
                 self._attempt_step(job, attempt, "Running")
-            case f.AttemptStopping(job, attempt, _):
+            case f.AttemptStopping(job, attempt, reason):
+                if reason == "evict":
+                    self._evicted(job, attempt)
                 self._attempt_step(job, attempt, "Stopping")
             case f.AttemptGone(job, attempt, state, _):
                 self._gone(job, attempt, str(state))
+
+    def _evicted(self, job: str, attempt: int) -> None:
+        """Only lent GPUs are taken back, and from nobody who is leaving already."""
+        mirror, name = self.jobs[job], attempt_name(job, attempt)
+        self._must(mirror.tier in ("borrow", "scavenge"), f"{name} is evicted in tier {mirror.tier}")
+        self._must(mirror.attempt_state != "Stopping", f"{name} is evicted while it leaves")
+        self.evicted.add(name)
+        self.premise("an eviction")
 
     def _job_step(self, job: str, to: str) -> None:
         mirror = self.jobs.get(job)
@@ -195,7 +209,9 @@ class Auditor:
             self.premise("a gang of several workers")
         self._must(at_ms >= mirror.submitted_at_ms, f"{name} is admitted before its job was submitted")
         mirror.attempt, mirror.attempt_state = body.attempt, "Admitted"
-        mirror.cluster, mirror.ranks = body.cluster, body.ranks
+        if attempt_name(body.job, body.attempt - 1) in self.evicted:
+            self.premise("an attempt after an eviction")
+        mirror.cluster, mirror.ranks, mirror.tier = body.cluster, body.ranks, str(body.tier)
         self.admitted[body.job, body.attempt] = at_ms
         for rank in body.ranks:
             place = (body.cluster, rank.node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from scheduler.sim.world.ground import Ground, GroundAttempt
@@ -12,18 +12,24 @@ Usage = dict[tuple[str, str], list[int]]
 
 
 class Outcome(StrEnum):
-    """How an attempt ended: well, by an order or its time limit, by its own fault, or lost without its fault."""
+    """How an attempt ended: well, by an order or its time limit, evicted, by its own fault, or without it lost."""
 
     WELL = "ended well"
     STOPPED = "was stopped"
+    EVICTED = "was evicted"
     FAILED = "failed"
     LOST = "was lost"
 
 
-def outcome(attempt: GroundAttempt) -> Outcome:
-    """The first thing that ended it counts; an end of all ranks with 0 is a good one whatever was ordered before."""
+def outcome(attempt: GroundAttempt, *, evicted: bool) -> Outcome:
+    """The first thing that ended it counts; an end of all ranks with 0 is a good one whatever was ordered before.
+
+    evicted: the control plane asked for its GPUs before it had heard of anything else that ended it.
+    """
     if attempt.exit_code == 0 and not attempt.is_lost:
         return Outcome.WELL
+    if evicted:
+        return Outcome.EVICTED
     if attempt.notice:
         return Outcome.STOPPED
     return Outcome.FAILED if attempt.has_failed or attempt.exit_code else Outcome.LOST
@@ -33,7 +39,7 @@ def truth(
     ground: Ground,
     admitted: Mapping[tuple[str, int], int],
     vouched: Mapping[tuple[str, int], int],
-    evicted: frozenset[str] = frozenset(),
+    evicted: Collection[str],
 ) -> Usage:
     """Held from the instant of AttemptAdmitted to gone; billed from the gang's last start to each rank's own end.
 

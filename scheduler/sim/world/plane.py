@@ -12,12 +12,14 @@ from scheduler.core.errors import Retry
 from scheduler.schema.bodies import ObservationBody, PullBody, PullRequest, ReportRequest
 from scheduler.services import assignments, logs, observe, packages
 from scheduler.services.actors import Actor, actor_of
+from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import LogStore, PackageStore, Store
 from scheduler.sim.world.chance import Crashed, Dice
 
 T = TypeVar("T")
 LATE_MS_MAX = 60_000
+TOKENS = AttemptTokens("world")
 
 
 class Server:
@@ -43,7 +45,8 @@ class Server:
     def pull(self, cluster: str, existing: Sequence[str]) -> PullBody:
         """services.assignments.pull."""
         request = PullRequest(existing=list(existing))
-        body = assignments.pull(self._store, self._policies, self._actor(cluster), cluster, request, self._clock())
+        actor, now_ms = self._actor(cluster), self._clock()
+        body = assignments.pull(self._store, self._policies, TOKENS, actor, cluster, request, now_ms)
         self._pulled(body)
         return body
 

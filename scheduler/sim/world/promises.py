@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from operators.ports import attempt_name
@@ -60,6 +60,7 @@ class Promises:
         self._submitted_under: dict[str, Terms] = {}
         self._gone_told_ms: dict[tuple[str, int], int] = {}
         """(job, attempt) -> when the control plane learned that it was gone."""
+        self._evicted: Collection[str] = ()
         self._told: dict[str, set[tuple[int, int]]] = {}
         """Attempt -> (time limit, grace) as its cluster was told."""
 
@@ -86,8 +87,14 @@ class Promises:
                 )
             self._told.setdefault(name, set()).add((item.time_limit_ms, item.grace_ms))
 
-    def kept(self, view: Reader, ground: Ground, admitted: Mapping[tuple[str, int], int]) -> Iterator[str]:
-        """Time limits, retries, losses, back-offs and cancels; admitted: (job, attempt) -> its instant."""
+    def kept(
+        self, view: Reader, ground: Ground, admitted: Mapping[tuple[str, int], int], evicted: Collection[str]
+    ) -> Iterator[str]:
+        """Time limits, retries, losses, back-offs, evictions and cancels.
+
+        admitted: (job, attempt) -> its instant. evicted: names of attempts whose GPUs were taken back.
+        """
+        self._evicted = evicted
         tasks = _tasks(view, self._memory)
         yield from self._assigned(ground, tasks)
         for job in view.select(JobRecord, limit=ALL):
@@ -116,10 +123,11 @@ class Promises:
         failures = losses = 0
         so_far = "before its first attempt"
         for number in range(1, job.attempt + 1):
-            real = ground.attempts.get(attempt_name(job.id, number))
+            name = attempt_name(job.id, number)
+            real = ground.attempts.get(name)
             if real is None:
                 return
-            end = outcome(real)
+            end = outcome(real, evicted=name in self._evicted)
             failures, losses = failures + (end is Outcome.FAILED), losses + (end is Outcome.LOST)
             is_over = end in (Outcome.WELL, Outcome.STOPPED) or failures > retries or losses > most
             so_far = f"after {failures} failures of {retries} retries and {losses} losses of {most}"

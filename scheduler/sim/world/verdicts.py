@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from scheduler.core.accounting import books
 from scheduler.core.lifecycle import AttemptState, JobState
@@ -99,11 +99,15 @@ def ledger_sound(view: Reader) -> Iterator[str]:
 
 
 def usage_true(
-    view: Reader, ground: Ground, admitted: Mapping[tuple[str, int], int], vouched: Mapping[tuple[str, int], int]
+    view: Reader,
+    ground: Ground,
+    admitted: Mapping[tuple[str, int], int],
+    vouched: Mapping[tuple[str, int], int],
+    evicted: Collection[str],
 ) -> Iterator[str]:
     """Usage in the ledger is the usage that really was, to the millisecond."""
     booked = _booked(view)
-    really = oracle.truth(ground, admitted, vouched)
+    really = oracle.truth(ground, admitted, vouched, evicted)
     for owner, flavor in sorted(booked.keys() | really.keys()):
         found, was = booked.get((owner, flavor), [0, 0]), really.get((owner, flavor), [0, 0])
         if found != was:

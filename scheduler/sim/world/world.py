@@ -184,9 +184,13 @@ class World:
             self._judge(verdicts.jobs_kept(view, self.people.memory))
             self._judge(verdicts.at_rest(view))
             self._judge(verdicts.outcomes(view, self.ground))
-            self._judge(self.promises.kept(view, self.ground, self.auditor.admitted))
+            self._judge(self.promises.kept(view, self.ground, self.auditor.admitted, self.auditor.evicted))
             self._judge(verdicts.ledger_sound(view))
-            self._judge(verdicts.usage_true(view, self.ground, self.auditor.admitted, self.auditor.vouched))
+            self._judge(
+                verdicts.usage_true(
+                    view, self.ground, self.auditor.admitted, self.auditor.vouched, self.auditor.evicted
+                )
+            )
             self._judge(verdicts.erased_ends_known(view, self.ground, self.auditor.vouched))
             self._judge(verdicts.invoices_verify(view, EffectivePolicies(), admin))
             if not self.hardship.has_two_operators:

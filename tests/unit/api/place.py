@@ -17,6 +17,7 @@ from scheduler.api.deps import Deps
 from scheduler.schema.bodies import MemberRequest, OrgRequest, PolicyRequest, ProjectRequest, TokenRequest
 from scheduler.services import policies, registry, tokens
 from scheduler.services.actors import Actor
+from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
@@ -72,6 +73,7 @@ class Place:
             logs=MemoryLogStore(),
             ids=SequentialIds(),
             secret=lambda: f"secret{next(secrets):026d}",
+            attempt_tokens=AttemptTokens("key"),
             clock=lambda: self.now_ms,
             version="0.0.1",
             metrics=lambda: b"dure_build_info 1\n",

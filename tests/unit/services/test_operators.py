@@ -11,6 +11,7 @@ from scheduler.core.errors import Fatal
 from scheduler.schema.bodies import PackageAck, PullRequest
 from scheduler.services import assignments, logs, packages
 from scheduler.services.actors import SCOPES_BY_ROLE, Actor, Forbidden
+from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.submit import NotFound, Refused
 from tests.support.control_plane import CLUSTER, ControlPlane
 
@@ -94,7 +95,9 @@ def test_another_clusters_attempt_is_not_forgotten(plane: ControlPlane) -> None:
     plane.ended(job)
     plane.settle()
     request = PullRequest(existing=[f"d-{job}-a1"])
-    body = assignments.pull(plane.store, plane.policies, plane.actor("operator"), "other", request, plane.now_ms)
+    body = assignments.pull(
+        plane.store, plane.policies, AttemptTokens("key"), plane.actor("operator"), "other", request, plane.now_ms
+    )
     assert (body.assignments, body.forget) == ([], [])
 
 
