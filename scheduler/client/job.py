@@ -98,7 +98,7 @@ def save_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         os.close(folder)
 
 
-def checkpointed(step: int = -1) -> bool:
+def checkpointed(step: int | None = None) -> bool:
     """Tell Dure that the work is saved now; ``step`` is your own count. Returns whether Dure has heard it.
 
     It makes the job cheaper to wait for and dearer to evict: lent GPUs are taken back where least work is lost. Call it

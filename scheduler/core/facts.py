@@ -113,11 +113,11 @@ class EarmarkReleased:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointReported:
-    """services.checkpoints: a running attempt has saved its work; ``step`` is the job's own count, or -1."""
+    """services.checkpoints: a running attempt has saved its work; ``step`` is the job's own count, if it gave one."""
 
     job: str
     attempt: int
-    step: int = -1
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,8 @@ class AttemptRecord:
     """When it was proven gone, on the cluster's clock."""
     checkpoint_at_ms: int = 0
     """When it last said that it had saved its work; 0: never."""
-    checkpoint_step: int = -1
-    """The job's own count at that moment; -1: it gave none."""
+    checkpoint_step: int | None = None
+    """The job's own count at that moment, where it gave one."""
     settled: bool = False
     """Every slice of it is in the ledger."""
     exit_code: int | None = None

@@ -74,16 +74,16 @@ class JobBody(Answer):
     exit_code: int | None = None
     checkpoint_at: str = ""
     """When the newest attempt last said that it had saved its work."""
-    checkpoint_step: int = -1
-    """The job's own count then; -1: it gave none."""
+    checkpoint_step: int | None = None
+    """The job's own count then, where it gave one."""
     message: str = ""
     held_gpu_seconds: int = 0
 
 
 class CheckpointRequest(Sent):
-    """A running attempt has saved its work; ``step`` is the job's own count, -1 for none."""
+    """A running attempt has saved its work; ``step`` is the job's own count, if it has one."""
 
-    step: Annotated[int, Field(ge=-1, le=2**53)] = -1
+    step: Annotated[int, Field(ge=0, le=2**53)] | None = None
 
 
 class CheckpointBody(Answer):
@@ -92,7 +92,7 @@ class CheckpointBody(Answer):
     kind: Literal["Checkpoint"] = "Checkpoint"
     job: str
     attempt: int
-    step: int
+    step: int | None
     saved_at: str
     is_leaving: bool
 

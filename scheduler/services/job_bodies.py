@@ -43,7 +43,7 @@ def job_body(job: JobRecord, attempt: AttemptRecord | None, reason: str = "", no
         ended_at=instant(job.ended_at_ms),
         exit_code=attempt.exit_code if attempt else None,
         checkpoint_at=instant(attempt.checkpoint_at_ms) if attempt else "",
-        checkpoint_step=attempt.checkpoint_step if attempt else -1,
+        checkpoint_step=attempt.checkpoint_step if attempt else None,
         message=job.message,
         held_gpu_seconds=held_ms // MS_PER_SECOND,
     )

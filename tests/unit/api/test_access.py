@@ -87,6 +87,13 @@ ROWS = (
     Row(
         "GET", f"/api/v1/packages/{SHA}", each(401, 403, 403, 403, 403, 403, 404, 404, 403), "/api/v1/packages/{sha256}"
     ),
+    Row(  # no user's token speaks for an attempt
+        "POST",
+        f"/api/v1/attempts/{JOB}/1/checkpoint",
+        each(401, 401, 401, 401, 401, 401, 401, 401, 401),
+        "/api/v1/attempts/{job}/{attempt}/checkpoint",
+        json={"step": 1},
+    ),
     Row("GET", "/api/v1/quota", ANY),
     Row("GET", "/api/v1/usage", ANY),
     Row("GET", "/api/v1/gpus", ANY),

@@ -47,7 +47,8 @@ def test_every_operation_declares_its_errors(document: dict[str, Any]) -> None:
         declared = set(operation["responses"])
         assert {"421", "500"} <= declared
         if operation["operationId"] not in PUBLIC:
-            assert operation["security"] == [{"token": []}]
+            speaks = "attempt" if operation["operationId"] == "report_checkpoint" else "token"
+            assert operation["security"] == [{speaks: []}]
             assert {"401", "403", "422", "503"} <= declared
         if "requestBody" in operation:
             assert {"400", "408", "413"} <= declared

@@ -79,7 +79,8 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "push_log": lambda api: api.push_log("c", "j", 1, 0, 0, b"x"),
 }
 # Routes for people and machines that are no user of the client.
-NOT_FOR_THE_CLIENT = {("GET", "/readyz"), ("GET", "/metrics")}
+JOBS_OWN = ("POST", "/api/v1/attempts/{job}/{attempt}/checkpoint")
+NOT_FOR_THE_CLIENT = {("GET", "/readyz"), ("GET", "/metrics"), JOBS_OWN}
 
 
 def read_operations() -> dict[tuple[str, str], dict[str, Any]]:

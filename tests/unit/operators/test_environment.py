@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from operators.local.environment import of_rank
@@ -20,7 +21,7 @@ def spec(**changes: object) -> Spec:
 
 
 def test_a_rank_knows_its_place() -> None:
-    env = of_rank(spec(), FOLDER, 1, MACHINE, Path("/venv/bin"))
+    env = of_rank(replace(spec(token="its-own"), api_url="http://127.0.0.1:1"), FOLDER, 1, MACHINE, Path("/venv/bin"))
     assert {name: value for name, value in env.items() if name.startswith("DURE_")} == {
         "DURE_NODE_RANK": "1",
         "DURE_NUM_NODES": "2",
@@ -28,6 +29,8 @@ def test_a_rank_knows_its_place() -> None:
         "DURE_JOB": "aaaa",
         "DURE_ATTEMPT": "2",
         "DURE_CHECKPOINT_DIR": "/data/checkpoints/k",
+        "DURE_API_URL": "http://127.0.0.1:1",
+        "DURE_ATTEMPT_TOKEN": "its-own",
         "DURE_ATTEMPT_DIR": "/data/attempts/d-aaaa-a2",
     }
     assert env["PATH"] == "/venv/bin:/usr/bin"
