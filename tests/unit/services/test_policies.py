@@ -9,7 +9,7 @@ import pytest
 from scheduler.core.errors import Finding
 from scheduler.core.instants import parse_rfc3339
 from scheduler.core.records import PolicyRecord, RateCardRecord
-from scheduler.schema.bodies import PolicyRequest
+from scheduler.schema.bodies import PolicyRequest, PolicyText
 from scheduler.services import policies
 from scheduler.services.actors import Forbidden
 from scheduler.services.effective import EffectivePolicies
@@ -25,7 +25,7 @@ POLICY_ONLY = POLICY[: POLICY.index("---")]
 def lint(plane: ControlPlane, text: str) -> list[Finding]:
     """Every mistake of a text."""
     with plane.store.read() as view:
-        return policies.lint_policy(view, PolicyRequest(text=text, file="new.yaml"), plane.now_ms)
+        return policies.lint_policy(view, PolicyText(text=text, file="new.yaml"), plane.now_ms)
 
 
 def test_the_same_text_again_is_no_new_version(plane: ControlPlane) -> None:
@@ -158,7 +158,7 @@ def test_a_rate_card_is_stored_ahead_of_time_and_used_from_then_on(plane: Contro
 @pytest.mark.parametrize("user", ["org-admin", "auditor", "member", "operator", "nobody"])
 def test_only_an_administrator_applies(plane: ControlPlane, user: str) -> None:
     with pytest.raises(Forbidden):
-        policies.apply_policy(plane.store, plane.actor(user), PolicyRequest(text=POLICY), plane.now_ms)
+        policies.apply_policy(plane.store, plane.actor(user), PolicyRequest(text=POLICY, reason="tests"), plane.now_ms)
 
 
 def test_show(plane: ControlPlane) -> None:
