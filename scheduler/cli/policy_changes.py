@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from scheduler.cli.build import request
 from scheduler.cli.errors import Fault
-from scheduler.cli.render import Page, stdout_page, table
+from scheduler.cli.render import PLAIN_COLUMNS, Page, table
 from scheduler.cli.sheets_policy import CHANGES, GUARANTEES, PRICES
 from scheduler.cli.tables import Sheet, View
 from scheduler.client.errors import ApiProblem
@@ -33,6 +34,7 @@ REFUSED = "DURE-2"
 VERSION_DIGITS_MAX = 9
 SHOWN_CHANGES_MAX = 60
 SHOWN_WARNINGS_MAX = 10
+INDENT = "  "
 
 
 def require_reason(reason: str) -> None:
@@ -83,9 +85,11 @@ def preview(session: Session, diff: PolicyDiffBody, text: Pointed) -> None:
         )
     before = f"version {diff.old_version}" if diff.old_version else "nothing in force"
     session.talk(f"Changes  against {before}")
-    page = Page(sys.stderr.isatty(), False, stdout_page().columns)
+    terminal = sys.stderr.isatty()
+    columns = shutil.get_terminal_size().columns - len(INDENT) if terminal else PLAIN_COLUMNS
+    page = Page(terminal, False, max(1, columns))
     for line in diff_text(diff, page, most=SHOWN_CHANGES_MAX).splitlines():
-        session.talk(f"  {line}" if line else "")
+        session.talk(f"{INDENT}{line}" if line else "")
     for sentence in warnings(diff):
         session.warn(sentence)
 
@@ -120,5 +124,5 @@ def _rows(sheet: Sheet, rows: Sequence[Body], page: Page, most: int, wide: bool)
     shown = rows[:most] if most else rows
     columns = [column for column in sheet.columns if wide or not column.wide]
     rest = len(rows) - len(shown)
-    more = f"and {rest} more; all of them: dure policy diff\n" if rest > 0 else ""
+    more = f"and {rest} more; dure policy diff shows all of them\n" if rest > 0 else ""
     return table(columns, shown, View(), page) + more

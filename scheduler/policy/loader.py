@@ -61,7 +61,7 @@ def load(
         if values is None:
             known_rate_cards = None
         elif kind == "RateCard":
-            cards.append((_rate_card(values), own))
+            cards.append((_rate_card(values, own), own))
         else:
             policies.append((_policy(values, own), own))
     if policies:
@@ -221,9 +221,12 @@ def _overrides(items: Iterable[Values], report: Report) -> Iterable[Override]:
         )
 
 
-def _rate_card(values: Values) -> RateCard:
+def _rate_card(values: Values, report: Report) -> RateCard:
     metadata = _inside(values, fields.METADATA)
     prices = values.get(fields.WON)
     return RateCard(
-        metadata.get_or(fields.NAME, ""), values.get_or(fields.VALID_FROM, 0), MappingProxyType(prices or {})
+        name=metadata.get_or(fields.NAME, ""),
+        valid_from_ms=values.get_or(fields.VALID_FROM, 0),
+        prices=MappingProxyType(prices or {}),
+        where=report.where(report.place_of("metadata.name")),
     )

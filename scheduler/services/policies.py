@@ -42,20 +42,27 @@ def known_cards(view: Reader) -> dict[str, RateCardRecord]:
 def lint_policy(view: Reader, request: PolicyText, now_ms: int) -> list[Finding]:
     """Every mistake of the file, capacity and registered organisations included; empty when it could be applied."""
     loaded = load(request.text, request.file, known_rate_cards=frozenset(known_cards(view)))
-    return loaded if isinstance(loaded, list) else fits(view, loaded, request.file, now_ms)
+    return loaded if isinstance(loaded, list) else fits(view, loaded, now_ms)
 
 
-def fits(view: Reader, loaded: LoadedPolicy, file: str, now_ms: int) -> list[Finding]:
+def fits(view: Reader, loaded: LoadedPolicy, now_ms: int) -> list[Finding]:
     """Why a policy without a mistake in itself cannot be in force here: registry, machines, jobs and rate cards."""
     orgs = tuple(view.select(OrgRecord, order=("name",), limit=ORGS_MAX))
     findings = []
     for org in orgs:
         if org.class_name not in loaded.policy.classes:
             message = f"organisation {org.name} is of class {org.class_name}, which this policy does not have"
-            findings.append(Finding(file, "DURE-1260", message, "keep the class, or move the organisation first"))
+            findings.append(
+                Finding(
+                    loaded.policy.where("classes"),
+                    "DURE-1260",
+                    message,
+                    "keep the class, or move the organisation first",
+                )
+            )
     if not findings:
         findings += fits_capacity(loaded.policy, orgs, capacity(view) or None, now_ms)
-    findings += _flavors_in_use(view, loaded, file)
+    findings += _flavors_in_use(view, loaded)
     known = known_cards(view)
     findings += _not_yet_valid(loaded, known, now_ms)
     if loaded.policy.rate_card not in {card.name for card in loaded.rate_cards}:
@@ -65,7 +72,7 @@ def fits(view: Reader, loaded: LoadedPolicy, file: str, now_ms: int) -> list[Fin
         stored = known.get(card.name)
         if stored and (stored.prices_json, stored.valid_from_ms) != (canonical(dict(card.prices)), card.valid_from_ms):
             message = f"rate card {card.name} is already in use with other prices or another date"
-            findings.append(Finding(file, "DURE-1261", message, "give the new prices a new name"))
+            findings.append(Finding(card.where, "DURE-1261", message, "give the new prices a new name"))
     return findings
 
 
@@ -81,7 +88,7 @@ def _not_yet_valid(loaded: LoadedPolicy, known: dict[str, RateCardRecord], now_m
     return [Finding(policy.where("rate_card"), "DURE-1263", message, fix)]
 
 
-def _flavors_in_use(view: Reader, loaded: LoadedPolicy, file: str) -> list[Finding]:
+def _flavors_in_use(view: Reader, loaded: LoadedPolicy) -> list[Finding]:
     """Flavors that the policy leaves out while jobs ask for them: nobody could say what they cost."""
     alive = Where("state", "in", tuple(sorted(set(JobState) - TERMINAL_JOB_STATES)))
     jobs: dict[str, int] = {}
@@ -89,7 +96,7 @@ def _flavors_in_use(view: Reader, loaded: LoadedPolicy, file: str) -> list[Findi
         jobs[job.flavor] = jobs.get(job.flavor, 0) + 1
     return [
         Finding(
-            file,
+            loaded.policy.where("flavors"),
             "DURE-1262",
             f"{jobs[flavor]} jobs that have not ended ask for flavor {flavor}, which this policy does not have",
             "keep the flavor until they have ended, or cancel them",
@@ -144,7 +151,7 @@ def _apply(tx: Writer, actor: Actor, request: PolicyRequest, now_ms: int) -> tup
     loaded = load(request.text, request.file, known_rate_cards=frozenset(known_cards(tx)))
     if isinstance(loaded, list):
         raise FileRefused(loaded)
-    findings = fits(tx, loaded, request.file, now_ms)
+    findings = fits(tx, loaded, now_ms)
     if findings:
         raise FileRefused(findings)
     return _store(tx, loaded, request, actor, digest, now_ms), True

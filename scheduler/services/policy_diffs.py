@@ -42,7 +42,7 @@ def diff_text(
         raise FileRefused(loaded)
     against = policy_record(view, request.against) if request.against else newest_policy(view)
     body = _diff(view, actor, _stored(view, policies, against) if against else None, _given(loaded, cards))
-    refusals = fits(view, loaded, request.file, now_ms) if actor.is_admin else []
+    refusals = fits(view, loaded, now_ms) if actor.is_admin else []
     return body.model_copy(
         update={
             "old_version": against.version if against else 0,

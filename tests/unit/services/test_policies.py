@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -49,6 +50,22 @@ def test_a_stored_rate_card_need_not_be_sent_again(plane: ControlPlane) -> None:
     assert len(plane.rows(RateCardRecord)) == 1
 
 
+PLACES = {
+    "a class": (POLICY.replace("university:", "college:"), ["DURE-1260 new.yaml:9:3"]),
+    "a rate card": (POLICY.replace("h100-80g: 3600", "h100-80g: 1"), ["DURE-1261 new.yaml:17:18"]),
+    "a flavor": (
+        POLICY.replace(", a100-80g: {exchange: 0.45}", "").replace("card-1", "card-2").replace(", a100-80g: 1800", ""),
+        ["DURE-1262 new.yaml:4:10"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), PLACES.values(), ids=PLACES.keys())
+def test_what_is_still_needed_is_missed_at_its_place(plane: ControlPlane, text: str, wanted: list[str]) -> None:
+    plane.submit(gpus="a100:1", tiers=["borrow"])
+    assert [f"{item.code} {item.where}" for item in lint(plane, text)] == wanted
+
+
 @dataclass(frozen=True)
 class Case:
     """A text that is refused."""
@@ -91,6 +108,7 @@ def test_refused(plane: ControlPlane, case: Case) -> None:
         plane.apply(case.text)
     assert refused.value.code.startswith(case.code)
     assert any(case.says in finding.message for finding in refused.value.findings)
+    assert all(re.fullmatch(r"policy\.yaml:\d+:\d+", item.where) for item in refused.value.findings)
     assert plane.facts() == facts
     assert len(plane.rows(PolicyRecord)) == len(plane.rows(RateCardRecord)) == 1
     messages = {(finding.code, finding.message) for finding in refused.value.findings}
