@@ -11,6 +11,7 @@ from scheduler.cli.clean import shortened
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import Joined
 from scheduler.core.errors import Fatal, Finding
+from scheduler.schema.bodies import PolicyBody
 from scheduler.schema.report import POLICY_CODES, Report, listed, nearest
 from scheduler.schema.yamlpos import Node, Scalar, Table, read_yaml
 
@@ -48,6 +49,18 @@ class PolicyText:
     def _entries(self, field: str) -> Iterator[tuple[Scalar, Node]]:
         for root in self._roots:
             yield from _entries_of(root, field)
+
+
+class StoredText:
+    """The text of a version, to point into as into a file; it is called as the server calls it in findings."""
+
+    def __init__(self, body: PolicyBody) -> None:
+        self.name = f"policy-{body.version}.yaml"
+        self._text = body.text
+
+    def fault(self, findings: Iterable[Finding]) -> Fault:
+        """The findings at their places in the version's text."""
+        return Fault(findings, {self.name: self._text})
 
 
 def _entries_of(node: Node, field: str) -> Iterator[tuple[Scalar, Node]]:

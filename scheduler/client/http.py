@@ -259,7 +259,24 @@ class Client:
         """The policy in force, or one version of it."""
         return self._get(bodies.PolicyBody, f"{V1}/policy" if version is None else f"{V1}/policy/{version}")
 
-    def lint_policy(self, request: bodies.PolicyRequest) -> Listing[bodies.FindingBody]:
+    def policy_versions(self, *, cursor: str = "") -> Listing[bodies.PolicyVersionBody]:
+        """A page of the versions, the newest first."""
+        return self._get(Listing[bodies.PolicyVersionBody], f"{V1}/policy/versions", {"cursor": cursor})
+
+    def diff_policy(self, request: bodies.PolicyDiffRequest) -> bodies.PolicyDiffBody:
+        """What a text would change of the policy in force, or of a version."""
+        return self._post(bodies.PolicyDiffBody, f"{V1}/policy/diff", request, repeatable=True)
+
+    def diff_versions(self, old: int = 0, new: int = 0) -> bodies.PolicyDiffBody:
+        """What differs between two versions; ``new`` 0 is the one in force, ``old`` 0 the one before ``new``."""
+        return self._get(bodies.PolicyDiffBody, f"{V1}/policy/diff", {"old": old, "new": new})
+
+    def rollback_policy(self, request: bodies.RollbackRequest) -> tuple[bodies.PolicyBody, bool]:
+        """Put an earlier version's text in force again. Returns it and whether it is a new version."""
+        reply = self._send("POST", f"{V1}/policy/rollback", body=request, repeatable=True)
+        return read(bodies.PolicyBody, reply.content), reply.status == httpx.codes.CREATED
+
+    def lint_policy(self, request: bodies.PolicyText) -> Listing[bodies.FindingBody]:
         """What the server would say to a policy; changes nothing."""
         return self._post(Listing[bodies.FindingBody], f"{V1}/policy/lint", request, repeatable=True)
 

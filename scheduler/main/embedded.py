@@ -252,7 +252,9 @@ class FirstStart:
             current = newest_policy(view)
         if current is not None:
             if self._first.chosen and self._first.text != current.text:
-                self.say(f"policy version {current.version} stays in force; to change it: dure policy apply FILE")
+                self.say(
+                    f"policy version {current.version} stays in force; change it: dure policy apply FILE --reason TEXT"
+                )
             return
         deadline = time.monotonic() + NODES_SEEN_SECONDS_MAX
         while time.monotonic() < deadline:

@@ -38,6 +38,7 @@ METADATA: Field[Values] = Field(
     True,
     "{name: national-2026}",
 )
+CARD_METADATA: Field[Values] = Field("metadata", Objects((NAME,)), METADATA.doc, True, "{name: ratecard-2026-2}")
 
 # shares
 WEIGHT: Field[int] = Field(
@@ -178,7 +179,10 @@ REASON: Field[str] = Field("reason", Text("a text", 500), "Why, for the audit.")
 OVERRIDES: Field[list[Values]] = Field(
     "overrides",
     ListOf(
-        Objects((ORG, PROJECT, WEIGHT, GUARANTEE, BORROWING, LENDING, UNTIL, REASON)),
+        Objects(
+            (ORG, PROJECT, WEIGHT, GUARANTEE, BORROWING, LENDING, UNTIL, REASON),
+            hints={"organisation": "org", "organization": "org", "tenant": "org", "expires": "until"},
+        ),
         "a list of overrides",
         OVERRIDES_MAX,
     ),
@@ -226,7 +230,7 @@ WON: Field[dict[str, int]] = Field(
     "{h100-80g: 2900}",
 )
 RATE_CARD_DOCUMENT = Objects(
-    (API_OF_CARD, CARD_KIND, METADATA, VALID_FROM, WON), wanted="a mapping of the rate card's fields"
+    (API_OF_CARD, CARD_KIND, CARD_METADATA, VALID_FROM, WON), wanted="a mapping of the rate card's fields"
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from scheduler.core.effective import ClassPrice, Limits, TierRule
@@ -22,7 +22,7 @@ DOCUMENTS_MAX = 20
 DOCUMENTS_CODE = "DURE-1216"
 MINUTE_MS = 60_000
 GRACE_DEFAULT_MS = 2 * MINUTE_MS
-KINDS = ("Policy", "RateCard")
+KINDS = {"Policy": fields.POLICY, "RateCard": fields.RATE_CARD_DOCUMENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +45,37 @@ def load(
     is no finding. capacity: registered whole GPUs by flavor; None checks sums inside the file only.
     """
     report = Report(file, POLICY_CODES)
-    roots = [root for root in read_yaml(content, report, documents_max=DOCUMENTS_MAX) if not isinstance(root, Broken)]
-    policies: list[tuple[Policy | None, Report]] = []
+    documents = read_yaml(content, report, documents_max=DOCUMENTS_MAX)
+    roots = [root for root in documents if not isinstance(root, Broken)]
+    if report.cut_short or len(roots) < len(documents):
+        known_rate_cards = None  # what is missed may stand where nothing could be read
+    policies: list[tuple[Policy, Report]] = []
     cards: list[tuple[RateCard, Report]] = []
+    reports: list[Report] = []
     for root in roots:
         own = Report(file, POLICY_CODES)
         own.places[""] = root.place
-        kind = _kind(root, own)
-        if kind == "RateCard":
-            values = fields.RATE_CARD_DOCUMENT.read(root, "", own)
-            cards += [(_rate_card(values), own)] if values else []
-        elif kind == "Policy":
-            values = fields.POLICY.read(root, "", own)
-            policies.append((_policy(values, own) if values else None, own))
-        elif not kind:
-            known_rate_cards = None  # what is missed may be in the document that could not be told
+        reports.append(own)
+        kind, document = _kind(root, own)
+        values = KINDS[kind].read(document, "", own) if kind else None
+        if values is None:
+            known_rate_cards = None
+        elif kind == "RateCard":
+            cards.append((_rate_card(values, own), own))
+        else:
+            policies.append((_policy(values, own), own))
+    if policies:
+        policy, own = policies[0]
+        check_policy(own, policy, capacity)
+        check_cards(own, policy, cards, known_rate_cards)
+    for own in reports:
         report.absorb(own)
+    _refuse_second(report, [own for _, own in policies])
     if roots and report.clean and not policies:
         report.add_at("", DOCUMENTS_CODE, "the file has no policy", "add a document with kind: Policy")
-    _refuse_second(report, [own for _, own in policies])
-    policy, own = policies[0] if policies else (None, report)
-    if policy is not None:
-        extra = Report(file, POLICY_CODES)
-        extra.places = own.places
-        check_policy(extra, policy, capacity)
-        check_cards(extra, policy, cards, known_rate_cards)
-        report.absorb(extra)
-    if policy is None or not report.clean:
+    if not report.clean or not policies:
         return report.findings()
-    return LoadedPolicy(policy, tuple(card for card, _ in cards))
+    return LoadedPolicy(policies[0][0], tuple(card for card, _ in cards))
 
 
 def lint(
@@ -87,21 +89,38 @@ def lint(
     return loaded if isinstance(loaded, list) else []
 
 
-def _kind(root: Node, report: Report) -> str:
-    """The document's kind, or "" after reporting that it has none that is known; wrong shapes pass as a policy."""
+def _kind(root: Node, report: Report) -> tuple[str, Node]:
+    """What the document is to be read as, and the document with a kind that can be read.
+
+    A misspelt kind is reported here, and what was meant is read all the same. "" after reporting that it cannot be
+    told. A document that is no mapping passes as a policy, which reports it.
+    """
     if not isinstance(root, Table):
-        return "Policy"
-    for key, value in root.entries:
-        if key.text != "kind":
-            continue
-        if isinstance(value, Scalar) and value.text not in KINDS:
-            guess = report.guess(value.text, KINDS)
-            fix = f"did you mean {guess}?" if guess else "write kind: Policy or kind: RateCard"
-            report.add(value.place, DOCUMENTS_CODE, f"unknown kind {shown(value.text)}", fix)
-            return ""
-        return value.text if isinstance(value, Scalar) else "Policy"
-    report.add(root.place, DOCUMENTS_CODE, "the document has no kind", "add kind: Policy or kind: RateCard")
-    return ""
+        return "Policy", root
+    given = {key.text: value for key, value in root.entries}.get("kind")
+    if isinstance(given, Scalar) and given.text in KINDS:
+        return given.text, root
+    likely = _likely_kind(root)
+    if isinstance(given, Scalar) and not given.empty:
+        guess = report.guess(given.text, KINDS)
+        fix = f"did you mean {guess}?" if guess else "write kind: Policy or kind: RateCard"
+        report.add(given.place, DOCUMENTS_CODE, f"unknown kind {shown(given.text)}", fix)
+        meant = guess or likely
+        entries = ((key, Scalar(given.place, meant) if value is given else value) for key, value in root.entries)
+        return meant, replace(root, entries=tuple(entries))
+    if not likely:
+        report.add(root.place, DOCUMENTS_CODE, "the document has no kind", "add kind: Policy or kind: RateCard")
+    return likely, root
+
+
+def _likely_kind(root: Table) -> str:
+    """The kind with more of whose own fields the document has; "" when it has none of either."""
+    names = {key.text for key, _ in root.entries}
+    own = {kind: {item.name for item in known.fields} for kind, known in KINDS.items()}
+    shared = set.intersection(*own.values())
+    hits = {kind: len(names & (fields_of - shared)) for kind, fields_of in own.items()}
+    best = max(hits, key=lambda kind: hits[kind])
+    return best if hits[best] else ""
 
 
 def _refuse_second(report: Report, found: list[Report]) -> None:
@@ -202,9 +221,12 @@ def _overrides(items: Iterable[Values], report: Report) -> Iterable[Override]:
         )
 
 
-def _rate_card(values: Values) -> RateCard:
+def _rate_card(values: Values, report: Report) -> RateCard:
     metadata = _inside(values, fields.METADATA)
     prices = values.get(fields.WON)
     return RateCard(
-        metadata.get_or(fields.NAME, ""), values.get_or(fields.VALID_FROM, 0), MappingProxyType(prices or {})
+        name=metadata.get_or(fields.NAME, ""),
+        valid_from_ms=values.get_or(fields.VALID_FROM, 0),
+        prices=MappingProxyType(prices or {}),
+        where=report.where(report.place_of("metadata.name")),
     )

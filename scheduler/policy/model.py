@@ -73,11 +73,15 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class RateCard:
-    """List prices: whole won per GPU-hour by flavor. A name is used once and never changes."""
+    """List prices: whole won per GPU-hour by flavor. A name is used once and never changes.
+
+    where: ``file:line:column`` of its name, "" where it comes from no file.
+    """
 
     name: str
     valid_from_ms: int
     prices: Mapping[str, int]
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Bodies about the policy, the registry, billing periods and invoices."""
+"""Bodies about the registry, billing periods and invoices."""
 
 from __future__ import annotations
 
@@ -7,32 +7,6 @@ from typing import Annotated, Literal
 from pydantic import StringConstraints
 
 from scheduler.schema.body_base import Answer, Body, Name, RoleName, Sent, UserName
-
-
-class PolicyRequest(Sent):
-    """A policy to apply: the files' text, several YAML documents allowed."""
-
-    text: Annotated[str, StringConstraints(min_length=1, max_length=262_144)]
-    file: Annotated[str, StringConstraints(max_length=200)] = "policy.yaml"
-    """Name used in findings."""
-    reason: Annotated[str, StringConstraints(max_length=500)] = ""
-
-
-class PolicyBody(Answer):
-    """A policy version as applied."""
-
-    kind: Literal["Policy"] = "Policy"
-    version: int
-    name: str
-    sha256: str
-    rate_card: str
-    applied_at: str
-    applied_by: str
-    reason: str
-    text: str
-    whole: bool = True
-    """False for who does not read everything: the text is without comments and other organisations' overrides, reason
-    and applied_by are empty. The sha256 is always that of the text as it was applied."""
 
 
 class OrgRequest(Sent):

@@ -234,6 +234,18 @@ FILE_CODES: dict[str, Code] = {
         " one it names holds only from a later instant: name another, or apply the policy then.",
         "rate_card: ratecard-2026-2",
     ),
+    "DURE-1270": Code(
+        "class can hold nothing",
+        "Jobs ask for whole GPUs. A class whose guarantee and borrowing limit together are less than one GPU of every"
+        " flavor can start no job at all, whatever is free; a weight does not help it.",
+        "sme: {weight: 1, borrowing_limit: {h100-80g: 8}, price: {of_list: 0.10}}",
+    ),
+    "DURE-1271": Code(
+        "no reason given",
+        "Whoever puts a policy in force says why. The reason is kept with the version for those who audit it: one line"
+        " of 1 to 500 printable characters, such as a decision's or a ticket's number.",
+        "dure policy apply policy.yaml --reason 'C-204: more for startups'",
+    ),
     "DURE-1301": Code(
         "bad registration number",
         "A Korean business registration number has ten digits, the last of which checks the others. This one fails.",

@@ -51,6 +51,12 @@ RUN_CODES: dict[str, Code] = {
         "A rank's log has reached the size that is kept. The job goes on; what it prints from here on is not kept.",
         "print less, or write to files of your own",
     ),
+    "DURE-2120": Code(
+        "policy changed meanwhile",
+        "Somebody else put another policy in force after the difference was shown, so what was agreed to would now undo"
+        " their change unseen. Look at the difference again, and decide again.",
+        "dure policy diff policy.yaml",
+    ),
     "DURE-3000": Code(
         "nothing at this address",
         "The API has no such address; its addresses are listed in /openapi.json.",

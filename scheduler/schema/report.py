@@ -41,6 +41,8 @@ class FileCodes:
     form: str
     out_of_range: str
     unsupported: str
+    shorten: str
+    """What to do about a file that is too large."""
 
 
 TASK_CODES = FileCodes(
@@ -53,6 +55,7 @@ TASK_CODES = FileCodes(
     form="DURE-1113",
     out_of_range="DURE-1114",
     unsupported="DURE-1115",
+    shorten="move large texts into the work directory",
 )
 POLICY_CODES = FileCodes(
     unreadable="DURE-1201",
@@ -64,6 +67,7 @@ POLICY_CODES = FileCodes(
     form="DURE-1213",
     out_of_range="DURE-1214",
     unsupported="DURE-1215",
+    shorten="shorten it: comments and reasons count too",
 )
 
 
@@ -75,11 +79,22 @@ class Report:
         self.file = file
         self.codes = codes
         self.places: dict[str, Place] = {}
+        self.names: dict[str, Place] = {}
+        """Places of the names of entries, by path; ``places`` has those of their values."""
+        self.left_out: dict[str, set[str]] = {}
+        """Path of a mapping or list -> names of its entries that could not be read at all."""
+        self.troubles = 0
+        """How much was wrong up to now; readers compare it before and after."""
+        self.cut_short = False
+        """There is more in the text that could not be read."""
+        self._doubtful: set[str] = set()
+        self._distrusted: set[str] = set()
         self._found: list[tuple[Place, Finding]] = []
         self._uncollected = 0
 
     def add(self, place: Place, code: str, message: str, fix: str = "") -> None:
         """Report one mistake at its place; from COLLECTED_MAX on they are only counted."""
+        self.troubles += 1
         if len(self._found) >= COLLECTED_MAX:
             self._uncollected += 1
             return
@@ -88,6 +103,32 @@ class Report:
     def add_at(self, path: str, code: str, message: str, fix: str = "") -> None:
         """Report one mistake at the place of a path, or of its nearest ancestor that was read."""
         self.add(self.place_of(path), code, message, fix)
+
+    def add_at_name(self, path: str, code: str, message: str, fix: str = "") -> None:
+        """Report one mistake at the name of the entry at a path."""
+        self.add(self.names.get(path) or self.place_of(path), code, message, fix)
+
+    def doubt(self, path: str) -> None:
+        """Remember that something at or inside a path was reported: a rule must not draw conclusions from it."""
+        self._doubtful.add(path)
+
+    def distrust(self, path: str) -> None:
+        """Remember that nothing is known of what stands at a path, or of anything inside it."""
+        self.troubles += 1
+        self._distrusted.add(path)
+
+    def leave_out(self, path: str, name: str) -> None:
+        """Remember that an entry of the mapping or list at ``path`` could not be read at all."""
+        self.left_out.setdefault(path, set()).add(name)
+
+    def sure(self, path: str) -> bool:
+        """Nothing at or inside the path was reported, and nothing around it was lost to a mistake."""
+        return path not in self._doubtful and self.known(path)
+
+    def known(self, path: str) -> bool:
+        """Neither what stands at the path nor anything around it was lost to a mistake."""
+        ends = [place for place, char in enumerate(path) if char in ".["]
+        return not any(path[:end] in self._distrusted for end in [0, *ends, len(path)])
 
     def where(self, place: Place) -> str:
         """``file:line:column``, or the origin of a value that stands in no file."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from scheduler.schema.report import Place, Report, listed, shown
-from scheduler.schema.yamlpos import Broken, Items, Node, Scalar, Table
+from scheduler.schema.yamlpos import MERGE, Broken, Items, Node, Scalar, Table
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -34,9 +34,15 @@ def join(path: str, name: str) -> str:
 
 
 def read_at(kind: Kind[T], node: Node, path: str, report: Report) -> T | None:
-    """Read a node and remember its place under its path."""
+    """Read a node and remember its place under its path, and whether anything was wrong with it."""
     report.places[path] = node.place
-    return kind.read(node, path, report)
+    before = report.troubles
+    value = kind.read(node, path, report)
+    if value is None:
+        report.distrust(path)
+    if report.troubles > before:
+        report.doubt(path)
+    return value
 
 
 def scalar(node: Node, path: str, wanted: str, report: Report) -> Scalar | None:
@@ -56,6 +62,8 @@ def scalar(node: Node, path: str, wanted: str, report: Report) -> Scalar | None:
 def table(node: Node, path: str, wanted: str, report: Report) -> Table | None:
     """The node as a mapping, or None after reporting that it is none; nothing at all is an empty mapping."""
     if isinstance(node, Table):
+        if MERGE in node.odd:
+            report.distrust(path)  # any field might have come with it
         return node
     if isinstance(node, Scalar) and node.empty:
         return Table(node.place, ())
@@ -158,8 +166,13 @@ class Objects:
         written: dict[str, str] = {}
         for key, value in found.entries:
             known = by_name.get(key.text)
+            if known and key.text in found.odd:
+                report.distrust(join(path, known.name))
             if known is None:
-                values.guessed.add(self._unknown(key, path, report))
+                guess = self._unknown(key, path, report)
+                values.guessed.add(guess)
+                if guess:
+                    report.distrust(join(path, guess))
             elif known in values:
                 other = f"{shown(key.text)} and {shown(written[known.name])} are the same field"
                 report.add(key.place, report.codes.twice, other, f"keep {known.name}")
@@ -167,7 +180,7 @@ class Objects:
                 written[known.name] = key.text
                 values.put(known.name, key.place, read_at(known.kind, value, join(path, known.name), report))
         for item in self.fields:
-            if item.required and item not in values and item.name not in values.guessed:
+            if item.required and item not in values and item.name not in values.guessed and MERGE not in found.odd:
                 fix = f"add {item.name}: {item.example}" if item.example else f"add {item.name}"
                 report.add(found.place, report.codes.missing, f"{join(path, item.name)} is missing", fix)
         return values
@@ -218,11 +231,22 @@ class MapOf(Generic[T]):
         if len(found.entries) < self.least:
             report.add(found.place, report.codes.missing, f"{path} is empty", f"write {self.wanted}")
         result: dict[str, T] = {}
+        before: Node = found
         for key, value in found.entries:
-            name = self.key.read(key, f"a name in {path}", report)
-            item = read_at(self.value, value, join(path, key.text), report)
+            if isinstance(value, Scalar) and value.empty and key.text.isdigit() and isinstance(before, Scalar):
+                message = f'{path} has a "," inside a number, where it divides entries'
+                report.add(before.place, report.codes.form, message, f"write {before.text}{key.text}")
+                continue
+            before = value
+            name, inner = self.key.read(key, f"a name in {path}", report), join(path, key.text)
+            report.names[inner] = key.place
+            item = read_at(self.value, value, inner, report)
+            if name is None or key.text in found.odd:
+                report.distrust(inner)
             if name is not None and item is not None:
                 result[name] = item
+            else:
+                report.leave_out(path, key.text)
         return result
 
     def schema(self) -> dict[str, Any]:
@@ -265,6 +289,7 @@ class ListOf(Generic[T]):
         for number, node in enumerate(nodes):
             value = read_at(self.item, node, f"{path}[{number}]", report)
             if value is None:
+                report.leave_out(path, str(number))
                 continue
             if self.unique and value in seen:
                 report.add(node.place, report.codes.twice, f"{path} names {shown(str(value))} twice", "keep one")

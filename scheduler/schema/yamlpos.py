@@ -19,6 +19,8 @@ from scheduler.schema.report import Place, Report, shown
 
 SIZE_MAX_BYTES = 256 * 1024
 DEPTH_MAX = 20
+MERGE = "<<"
+"""YAML 1.1's key that takes over another mapping's fields."""
 
 # The C parser is fast enough for any file within SIZE_MAX_BYTES; wheels of PyYAML have it on every platform.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -54,10 +56,11 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping; its keys are scalars and each occurs once."""
+    """A mapping; its keys are scalars and each occurs once. odd: keys that were reported: given again, or ``<<``."""
 
     place: Place
     entries: tuple[tuple[Scalar, Node], ...]
+    odd: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +76,28 @@ Node = Scalar | Items | Table | Broken
 def read_yaml(content: bytes | str, report: Report, *, documents_max: int = 1) -> list[Node]:
     """The roots of all documents with content, in order; what is wrong goes to ``report``.
 
-    Returns [] when the text cannot be read at all; otherwise also what stands beside a mistake, so
-    that everything can be reported at once.
+    Returns [] when the text cannot be read at all; otherwise also what stands beside a mistake, and the documents
+    before one that is no YAML, so that everything can be reported at once.
     """
     text = _readable(content, report)
     if text is None:
         return []
+    roots: list[Node] = []
+    report.cut_short = True
     try:
-        roots = list(_Builder(text, report).documents())
+        for root in _Builder(text, report).documents():
+            roots.append(root)
+        report.cut_short = False
     except _TooDeepError:
-        return []
+        pass
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, report)
-        return []
     except yaml.YAMLError:
         report.add(Place(1, 1), report.codes.unreadable, "this is not YAML text", "save the file as UTF-8 text")
-        return []
     roots = [root for root in roots if not (isinstance(root, Scalar) and root.empty)]
     if not roots and report.clean:
         report.add(Place(1, 1), report.codes.missing, "the file has no content", "write its fields")
+    report.cut_short |= len(roots) > documents_max
     for extra in roots[documents_max:]:
         several = (
             f"only {'one document is' if documents_max == 1 else f'{documents_max} documents are'} read from a file"
@@ -105,7 +111,7 @@ def _readable(content: bytes | str, report: Report) -> str | None:
     size = len(content) if isinstance(content, bytes) else len(content.encode("utf-8", "surrogatepass"))
     if size > SIZE_MAX_BYTES:
         limit = f"the file has {size} bytes; at most {SIZE_MAX_BYTES} are read"
-        report.add(Place(1, 1), report.codes.unreadable, limit, "move large texts into the work directory")
+        report.add(Place(1, 1), report.codes.unreadable, limit, report.codes.shorten)
         return None
     if isinstance(content, bytes):
         try:
@@ -117,12 +123,12 @@ def _readable(content: bytes | str, report: Report) -> str | None:
     else:
         text = content
     text = text.removeprefix("\ufeff")
-    hidden = _HIDDEN.search(text)
-    if hidden is None:
+    hidden = list(_HIDDEN.finditer(text))
+    if not hidden:
         return text
-    place = _place(text, hidden.start())
-    message = f"a control character (U+{ord(hidden[0]):04X}) stands here"
-    report.add(place, report.codes.unreadable, message, "remove it")
+    more = f", the first of {len(hidden)}" if hidden[1:] else ""
+    message = f"a control character (U+{ord(hidden[0][0]):04X}) stands here{more}"
+    report.add(_place(text, hidden[0].start()), report.codes.unreadable, message, "remove it")
     return None
 
 
@@ -180,7 +186,9 @@ class _Builder:
             raise _TooDeepError
         if isinstance(event, yaml.SequenceStartEvent):
             return Items(place, tuple(self._items(depth)))
-        return Table(place, tuple(self._entries(depth)))
+        odd: set[str] = set()
+        entries = tuple(self._entries(depth, odd))
+        return Table(place, entries, frozenset(odd))
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Node:
         hidden = _HIDDEN_IN_VALUE.search(event.value)
@@ -196,7 +204,8 @@ class _Builder:
                 return
             yield self._node(event, depth + 1)
 
-    def _entries(self, depth: int) -> Iterator[tuple[Scalar, Node]]:
+    def _entries(self, depth: int, odd: set[str]) -> Iterator[tuple[Scalar, Node]]:
+        """The entries in order; keys that come again, and ``<<``, are added to ``odd``."""
         seen: dict[str, Place] = {}
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
@@ -206,7 +215,11 @@ class _Builder:
             if not isinstance(key, Scalar) or key.empty:
                 if not isinstance(key, Broken):
                     self._refuse(key.place, "a field's name must be a plain text", "write NAME: VALUE")
+            elif key.text == MERGE and key.style == "plain":
+                odd.add(MERGE)
+                self._refuse(key.place, "the merge key << is not read", "write the fields out where they are needed")
             elif key.text in seen:
+                odd.add(key.text)
                 first = seen[key.text]
                 message = f"{shown(key.text)} is given twice; the first is at line {first.line}"
                 self._report.add(key.place, self._report.codes.twice, message, "keep one of them")
@@ -231,6 +244,7 @@ _MISTAKES = (
         'a ":" stands where no field can begin',
         'put a text that holds ": " in quotes, and give each field its own line, indented like its neighbours',
     ),
+    _Mistake("found unexpected ':'", 'a ":" has no space after it', 'put a space after the ":", or write the value'),
     _Mistake("find expected ':'", 'a line has no ":" and is no field', "write NAME: VALUE", True),
     _Mistake("',' or ']'", 'the list that begins here lacks a "," or its "]"', "close it", True),
     _Mistake("',' or '}'", 'the mapping that begins here lacks a "," or its "}"', "close it", True),

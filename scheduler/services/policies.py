@@ -12,14 +12,14 @@ from scheduler.core.records import JobRecord, OrgRecord, PolicyRecord, RateCardR
 from scheduler.policy.capacity import fits_capacity
 from scheduler.policy.checks import missing_prices
 from scheduler.policy.loader import LoadedPolicy, load
-from scheduler.schema.bodies import PolicyBody, PolicyRequest
+from scheduler.schema.bodies import PolicyBody, PolicyRequest, PolicyText, RollbackRequest
 from scheduler.services.actors import Actor, require
 from scheduler.services.effective import ORGS_MAX, newest_policy
 from scheduler.services.job_bodies import instant
 from scheduler.services.periods import ensure_open_period
 from scheduler.services.ports import Reader, Store, Where, Writer
 from scheduler.services.registry import capacity, hold_still
-from scheduler.services.submit import NotFound
+from scheduler.services.submit import Conflict, NotFound
 
 RATE_CARDS_MAX = 10_000
 JOBS_MAX = 10_000_000
@@ -35,27 +35,35 @@ class FileRefused(Fatal):
         self.findings = findings
 
 
-def _known_cards(view: Reader) -> dict[str, RateCardRecord]:
+def known_cards(view: Reader) -> dict[str, RateCardRecord]:
     return {card.name: card for card in view.select(RateCardRecord, limit=RATE_CARDS_MAX)}
 
 
-def lint_policy(view: Reader, request: PolicyRequest, now_ms: int) -> list[Finding]:
+def lint_policy(view: Reader, request: PolicyText, now_ms: int) -> list[Finding]:
     """Every mistake of the file, capacity and registered organisations included; empty when it could be applied."""
-    loaded = load(request.text, request.file, known_rate_cards=frozenset(_known_cards(view)))
-    return loaded if isinstance(loaded, list) else _fits(view, loaded, request.file, now_ms)
+    loaded = load(request.text, request.file, known_rate_cards=frozenset(known_cards(view)))
+    return loaded if isinstance(loaded, list) else fits(view, loaded, now_ms)
 
 
-def _fits(view: Reader, loaded: LoadedPolicy, file: str, now_ms: int) -> list[Finding]:
+def fits(view: Reader, loaded: LoadedPolicy, now_ms: int) -> list[Finding]:
+    """Why a policy without a mistake in itself cannot be in force here: registry, machines, jobs and rate cards."""
     orgs = tuple(view.select(OrgRecord, order=("name",), limit=ORGS_MAX))
     findings = []
     for org in orgs:
         if org.class_name not in loaded.policy.classes:
             message = f"organisation {org.name} is of class {org.class_name}, which this policy does not have"
-            findings.append(Finding(file, "DURE-1260", message, "keep the class, or move the organisation first"))
+            findings.append(
+                Finding(
+                    loaded.policy.where("classes"),
+                    "DURE-1260",
+                    message,
+                    "keep the class, or move the organisation first",
+                )
+            )
     if not findings:
         findings += fits_capacity(loaded.policy, orgs, capacity(view) or None, now_ms)
-    findings += _flavors_in_use(view, loaded, file)
-    known = _known_cards(view)
+    findings += _flavors_in_use(view, loaded)
+    known = known_cards(view)
     findings += _not_yet_valid(loaded, known, now_ms)
     if loaded.policy.rate_card not in {card.name for card in loaded.rate_cards}:
         prices = known[loaded.policy.rate_card].prices_json
@@ -64,7 +72,7 @@ def _fits(view: Reader, loaded: LoadedPolicy, file: str, now_ms: int) -> list[Fi
         stored = known.get(card.name)
         if stored and (stored.prices_json, stored.valid_from_ms) != (canonical(dict(card.prices)), card.valid_from_ms):
             message = f"rate card {card.name} is already in use with other prices or another date"
-            findings.append(Finding(file, "DURE-1261", message, "give the new prices a new name"))
+            findings.append(Finding(card.where, "DURE-1261", message, "give the new prices a new name"))
     return findings
 
 
@@ -80,7 +88,7 @@ def _not_yet_valid(loaded: LoadedPolicy, known: dict[str, RateCardRecord], now_m
     return [Finding(policy.where("rate_card"), "DURE-1263", message, fix)]
 
 
-def _flavors_in_use(view: Reader, loaded: LoadedPolicy, file: str) -> list[Finding]:
+def _flavors_in_use(view: Reader, loaded: LoadedPolicy) -> list[Finding]:
     """Flavors that the policy leaves out while jobs ask for them: nobody could say what they cost."""
     alive = Where("state", "in", tuple(sorted(set(JobState) - TERMINAL_JOB_STATES)))
     jobs: dict[str, int] = {}
@@ -88,7 +96,7 @@ def _flavors_in_use(view: Reader, loaded: LoadedPolicy, file: str) -> list[Findi
         jobs[job.flavor] = jobs.get(job.flavor, 0) + 1
     return [
         Finding(
-            file,
+            loaded.policy.where("flavors"),
             "DURE-1262",
             f"{jobs[flavor]} jobs that have not ended ask for flavor {flavor}, which this policy does not have",
             "keep the flavor until they have ended, or cancel them",
@@ -101,25 +109,52 @@ def _flavors_in_use(view: Reader, loaded: LoadedPolicy, file: str) -> list[Findi
 def apply_policy(store: Store, actor: Actor, request: PolicyRequest, now_ms: int) -> tuple[PolicyBody, bool]:
     """Put the policy in force as the next version; the text in force again changes nothing.
 
-    Returns it and whether it is a new version. Raises FileRefused with every finding.
+    Returns it and whether it is a new version. Raises FileRefused with every finding, and Conflict where another
+    version is in force than the one the request was decided against.
     """
     require(actor.is_admin, "apply a policy", "an administrator of the pool")
-    digest = sha256_hex(request.text)
     with store.write() as tx:
+        return _apply(tx, actor, request, now_ms)
+
+
+def rollback_policy(store: Store, actor: Actor, request: RollbackRequest, now_ms: int) -> tuple[PolicyBody, bool]:
+    """Put an earlier version's text in force again as the next version; that of the version in force changes nothing.
+
+    It is checked again as any other policy. Returns it and whether it is a new version. Raises NotFound for a version
+    that there is not, and what ``apply_policy`` raises.
+    """
+    require(actor.is_admin, "roll a policy back", "an administrator of the pool")
+    with store.write() as tx:
+        text = show_policy(tx, request.version).text
+        # Made without validation: the reason is longer by who says that it is a rollback.
+        again = PolicyRequest.model_construct(
+            text=text,
+            file=f"policy-{request.version}.yaml",
+            reason=f"rollback to v{request.version}: {request.reason}",
+            against=request.against,
+        )
+        return _apply(tx, actor, again, now_ms)
+
+
+def _apply(tx: Writer, actor: Actor, request: PolicyRequest, now_ms: int) -> tuple[PolicyBody, bool]:
+    digest = sha256_hex(request.text)
+    current = newest_policy(tx)
+    if current is None or current.sha256 != digest:
+        hold_still(tx)  # what the policy is checked against; who was waited for may have applied the same text
         current = newest_policy(tx)
-        if current is None or current.sha256 != digest:
-            hold_still(tx)  # what the policy is checked against; who was waited for may have applied the same text
-            current = newest_policy(tx)
-        if current is not None and current.sha256 == digest:
-            return policy_body(current), False
-        known = _known_cards(tx)
-        loaded = load(request.text, request.file, known_rate_cards=frozenset(known))
-        if isinstance(loaded, list):
-            raise FileRefused(loaded)
-        findings = _fits(tx, loaded, request.file, now_ms)
-        if findings:
-            raise FileRefused(findings)
-        return _store(tx, loaded, request, actor, digest, now_ms), True
+    if current is not None and current.sha256 == digest:
+        return policy_body(current), False
+    if request.against and (current is None or current.version != request.against):
+        found = f"version {current.version} by {current.applied_by}" if current else "none"
+        message = f"this was decided against version {request.against}, and in force is {found}"
+        raise Conflict("DURE-2120", message, "look at the difference again: dure policy diff")
+    loaded = load(request.text, request.file, known_rate_cards=frozenset(known_cards(tx)))
+    if isinstance(loaded, list):
+        raise FileRefused(loaded)
+    findings = fits(tx, loaded, now_ms)
+    if findings:
+        raise FileRefused(findings)
+    return _store(tx, loaded, request, actor, digest, now_ms), True
 
 
 def _store(
@@ -153,15 +188,20 @@ def _store(
 
 def show_policy(view: Reader, version: int = 0) -> PolicyBody:
     """A policy version, or the one in force for 0; raises NotFound."""
+    return policy_body(policy_record(view, version))
+
+
+def policy_record(view: Reader, version: int = 0) -> PolicyRecord:
+    """A policy version as stored, or the one in force for 0; raises NotFound."""
     if not version:
         current = newest_policy(view)
         if current is None:
-            raise NotFound("DURE-3006", "no policy is in force yet", "dure policy apply FILE")
-        return policy_body(current)
-    found = view.select(PolicyRecord, Where("version", "=", version), limit=1)
-    if not found:
-        raise NotFound("DURE-3006", f"no policy version {version}", "dure policy show")
-    return policy_body(found[0])
+            raise NotFound("DURE-3006", "no policy is in force yet", "dure policy apply FILE --reason TEXT")
+        return current
+    found = view.get(PolicyRecord, version)
+    if found is None:
+        raise NotFound("DURE-3006", f"no policy version {version}", "dure policy history")
+    return found
 
 
 def policy_body(record: PolicyRecord) -> PolicyBody:

@@ -86,7 +86,7 @@ def create_org(
 def _check_class(tx: Writer, policies: EffectivePolicies, org: OrgRecord) -> None:
     record = newest_policy(tx)
     if record is None:
-        raise Refused("DURE-2100", "no policy is in force yet", "apply one first: dure policy apply FILE")
+        raise Refused("DURE-2100", "no policy is in force yet", "apply one first: dure policy apply FILE --reason TEXT")
     policy = policies.parsed(record).policy
     if org.class_name not in policy.classes:
         known = ", ".join(sorted(policy.classes))

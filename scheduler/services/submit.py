@@ -116,7 +116,9 @@ def accept(view: Reader, policy: EffectivePolicy | None, task: TaskBody, actor: 
     if org is None or place is None:
         raise NotFound("DURE-3002", f"no project {task.project}", "dure project list")
     if policy is None:
-        raise Refused("DURE-2100", "no policy is in force yet", "an administrator runs: dure policy apply FILE")
+        raise Refused(
+            "DURE-2100", "no policy is in force yet", "an administrator: dure policy apply FILE --reason TEXT"
+        )
     if org.state != "verified":
         raise Refused("DURE-2105", f"organisation {org_name} is {org.state}", "ask an administrator of the pool")
     if place.state != "active":

@@ -43,7 +43,7 @@ def serve() -> Iterator[Serve]:
             plane = stack.enter_context(contextlib.closing(build_control_plane(settings, "test")))
             now_ms = plane.clock()
             ensure_admin(plane.store, settings.data / "admin.token", now_ms, always=True)
-            apply_policy(plane.store, ITSELF, PolicyRequest(text=default_policy().text), now_ms)
+            apply_policy(plane.store, ITSELF, PolicyRequest(text=default_policy().text, reason="tests"), now_ms)
             org = OrgRequest(name="demo", class_name="startup")
             create_org(plane.store, plane.policies, ITSELF, org, now_ms)
             create_project(plane.store, ITSELF, ProjectRequest(org="demo", name="main"), now_ms)

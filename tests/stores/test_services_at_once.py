@@ -27,7 +27,7 @@ ROUNDS = 4
 
 def found(store: Store) -> None:
     """A policy (class sme guarantees 4 GPUs, 2 to each organisation) and a project of one organisation."""
-    policies.apply_policy(store, ADMIN, PolicyRequest(text=POLICY), START_MS)
+    policies.apply_policy(store, ADMIN, PolicyRequest(text=POLICY, reason="tests"), START_MS)
     registry.create_org(store, EffectivePolicies(), ADMIN, OrgRequest(name="uni", class_name="university"), 1)
     registry.create_project(store, ADMIN, ProjectRequest(org="uni", name="vision"), 1)
 
@@ -107,7 +107,7 @@ def test_a_policy_waits_for_the_organisation_that_is_joining(postgres: SqlStore)
     """It is checked against what the other transaction has committed, not against what was there before."""
     found(postgres)
     registry.create_org(postgres, EffectivePolicies(), ADMIN, OrgRequest(name="first", class_name="sme"), 2)
-    request = PolicyRequest(text=POLICY.replace("guarantee: {h100-80g: 4}", "guarantee: {h100-80g: 2}"))
+    request = PolicyRequest(text=POLICY.replace("guarantee: {h100-80g: 4}", "guarantee: {h100-80g: 2}"), reason="less")
     with actors(postgres, 2) as (joining, applying):
         joining.begin()
         joining.do(lambda: joining.tx.next_number(REGISTRY_COUNTER))
@@ -120,7 +120,7 @@ def test_a_policy_waits_for_the_organisation_that_is_joining(postgres: SqlStore)
 
 def test_one_text_applied_many_times_at_once_is_one_version(founded: Store) -> None:
     before = numbered(founded)
-    again = PolicyRequest(text=POLICY + "# again\n")
+    again = PolicyRequest(text=POLICY + "# again\n", reason="again")
     new = at_once(lambda _: repeated(lambda: policies.apply_policy(founded, ADMIN, again, START_MS))[1])
     assert sorted(new) == [False] * (THREADS - 1) + [True]
     with founded.read() as view:

@@ -115,7 +115,7 @@ class ControlPlane:
 
     def apply(self, policy: str) -> int:
         """Put a policy in force; returns its version."""
-        request = PolicyRequest(text=policy, file="policy.yaml")
+        request = PolicyRequest(text=policy, file="policy.yaml", reason="tests")
         return policies.apply_policy(self.store, self.actor(), request, self.now_ms)[0].version
 
     def add_member(self, user: str, role: str, scope: str) -> None:

@@ -120,7 +120,9 @@ class People:
     def apply_policy(self) -> None:
         """The next policy version's text, once."""
         self.memory.policies += 1
-        request = PolicyRequest(text=policy_text(self._scenario, self.memory.policies), file="world.yaml")
+        request = PolicyRequest(
+            text=policy_text(self._scenario, self.memory.policies), file="world.yaml", reason="world"
+        )
         self.insist("policy", lambda: self._apply(request))
 
     def register(self, joining: Tenant) -> None:

@@ -87,7 +87,7 @@ class Place:
 
     def _found(self, orgs: tuple[str, ...]) -> None:
         store, deps, now_ms = self.store, self.deps, self.now_ms
-        policies.apply_policy(store, ROOT_ACTOR, PolicyRequest(text=DEFAULT_POLICY), now_ms)
+        policies.apply_policy(store, ROOT_ACTOR, PolicyRequest(text=DEFAULT_POLICY, reason="tests"), now_ms)
         for org in orgs:
             class_name, project = ORGS[org]
             registry.create_org(store, deps.policies, ROOT_ACTOR, OrgRequest(name=org, class_name=class_name), now_ms)

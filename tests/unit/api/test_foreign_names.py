@@ -85,3 +85,26 @@ def test_a_policy_is_shown_in_part(busy: Place, user: str, path: str) -> None:
     assert "asked" not in part["text"]
     same = ("version", "name", "sha256", "rate_card", "applied_at")
     assert [part[name] for name in same] == [whole[name] for name in same]
+
+
+BOTH = POLICY.replace("weight: 2", "weight: 5").replace("weight: 3", "weight: 7")
+
+
+@pytest.mark.parametrize("user", PARTS)
+def test_a_difference_is_shown_in_part(busy: Place, user: str) -> None:
+    """Neither a text against the policy in force nor two versions tell of others' overrides, nor why and by whom."""
+    shown = busy.client(user).get("/api/v1/policy/diff").text.replace("v1alpha1", "")
+    assert [name for name in ("alpha", "beta") if name in shown] == PARTS[user]
+    for text in (BOTH, DEFAULT_POLICY, POLICY):
+        whole, part = (
+            busy.client(name).post("/api/v1/policy/diff", json={"text": text}).json() for name in ("auditor", user)
+        )
+        assert (whole["whole"], part["whole"], part["shrinks"], part["refusals"]) == (True, False, [], [])
+        own = [item for item in whole["changes"] if not item["path"].startswith("overrides.")]
+        for name in PARTS[user]:
+            own += [item for item in whole["changes"] if name in item["who"]]
+        assert sorted(map(str, part["changes"])) == sorted(map(str, own))
+    versions = busy.client(user).get("/api/v1/policy/versions").json()["items"]
+    assert [(item["version"], item["reason"], item["applied_by"]) for item in versions] == [(2, "", ""), (1, "", "")]
+    whole_versions = busy.client("auditor").get("/api/v1/policy/versions").json()["items"]
+    assert [item["reason"] for item in whole_versions] == ["as beta asked", "tests"]

@@ -196,12 +196,13 @@ def test_a_policy_with_mistakes_is_refused_with_all_of_them(place: Place) -> Non
     admin = place.client("admin")
     text = DEFAULT_POLICY.replace("weight: 40", "weight: heavy").replace("half_life: 7d", "half_life: 7 days")
     request = {"text": text, "file": "mine.yaml"}
-    answer = admin.post("/api/v1/policy", json=request)
+    answer = admin.post("/api/v1/policy", json={**request, "reason": "test"})
     assert answer.status_code == 422
     findings = answer.json()["findings"]
     assert len(findings) >= 2
     assert all(finding["where"].startswith("mine.yaml:") for finding in findings)
     assert admin.post("/api/v1/policy/lint", json=request).json()["items"] == findings
+    assert admin.post("/api/v1/policy/diff", json=request).json()["findings"] == findings
     assert admin.get("/api/v1/policy").json()["version"] == 1
 
 
@@ -212,6 +213,68 @@ def test_a_policy_is_applied_once(place: Place) -> None:
     assert [answer.status_code for answer in answers] == [201, 200]
     assert [answer.json()["version"] for answer in answers] == [2, 2]
     assert admin.get("/api/v1/policy/1").json()["text"] == DEFAULT_POLICY
+
+
+REASONS = {
+    "none": {},
+    "empty": {"reason": ""},
+    "blank": {"reason": " \t "},
+    "two lines": {"reason": "a\nb"},
+    "hidden direction": {"reason": "a\u202eb"},
+    "an escape": {"reason": "\x1b[31m"},
+    "501 characters": {"reason": "가" * 501},
+}
+
+
+@pytest.mark.parametrize("reason", REASONS.values(), ids=REASONS.keys())
+@pytest.mark.parametrize(
+    ("path", "what"), [("policy", {"text": DEFAULT_POLICY + "# 2\n"}), ("policy/rollback", {"version": 1})]
+)
+def test_a_policy_is_put_in_force_for_a_reason(
+    place: Place, path: str, what: dict[str, object], reason: dict[str, str]
+) -> None:
+    admin = place.client("admin")
+    answer = admin.post(f"/api/v1/{path}", json={**what, **reason})
+    assert (answer.status_code, answer.json()["code"]) == (422, "DURE-1040")
+    assert "reason" in answer.json()["findings"][0]["where"]
+    assert admin.get("/api/v1/policy").json()["version"] == 1
+
+
+def test_a_reason_is_kept_without_the_spaces_around_it(place: Place) -> None:
+    request = {"text": DEFAULT_POLICY + "# 2\n", "reason": "  국가과제 C-204 🚀 "}
+    assert place.client("admin").post("/api/v1/policy", json=request).json()["reason"] == "국가과제 C-204 🚀"
+
+
+def test_versions_come_in_pages_the_newest_first(place: Place) -> None:
+    admin = place.client("admin")
+    for number in range(2, 6):
+        admin.post("/api/v1/policy", json={"text": f"{DEFAULT_POLICY}# {number}\n", "reason": f"C-{number}"})
+    seen, cursor = [], ""
+    for _ in range(3):
+        answer = admin.get("/api/v1/policy/versions", params={"limit": 2, "cursor": cursor}).json()
+        seen += [(item["version"], item["reason"], item["in_force"]) for item in answer["items"]]
+        cursor = answer["next"]
+    assert seen == [(5, "C-5", True), (4, "C-4", False), (3, "C-3", False), (2, "C-2", False), (1, "tests", False)]
+    assert cursor == ""
+    assert admin.get("/api/v1/policy/versions", params={"cursor": "x"}).json()["code"] == "DURE-1044"
+
+
+def test_what_was_decided_against_another_version_is_refused(place: Place) -> None:
+    admin = place.client("admin")
+    request = {"reason": "test", "against": 1}
+    first = admin.post("/api/v1/policy", json={**request, "text": f"{DEFAULT_POLICY}# 2\n"})
+    answer = admin.post("/api/v1/policy", json={**request, "text": f"{DEFAULT_POLICY}# 3\n"})
+    assert (first.status_code, answer.status_code) == (201, 409)
+    assert (answer.json()["code"], answer.json()["detail"]) == (
+        "DURE-2120",
+        "this was decided against version 1, and in force is version 2 by admin",
+    )
+    again = {"version": 1, "reason": "test", "against": 1}
+    assert admin.post("/api/v1/policy/rollback", json=again).status_code == 409
+    back = admin.post("/api/v1/policy/rollback", json={**again, "against": 2})
+    assert (back.status_code, back.json()["version"], back.json()["reason"]) == (201, 3, "rollback to v1: test")
+    repeated = admin.post("/api/v1/policy/rollback", json={**again, "against": 2})
+    assert (repeated.status_code, repeated.json()["version"]) == (200, 3)
 
 
 def test_usage_shows_what_is_not_posted_yet(place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scheduler.cli import sheets
+from scheduler.cli import sheets, sheets_policy
 from scheduler.cli.tables import Row, Sheet
 from scheduler.schema import bodies
 from scheduler.schema.bodies import Listing
@@ -214,7 +214,40 @@ WHY = bodies.WhyBody(
 )
 CONTEXT = Row({"name": "seoul", "server": "https://h", "org": "", "project": "o/p", "user": "", "current": True})
 
+VERSION = bodies.PolicyVersionBody(
+    version=12,
+    name="national-2026",
+    sha256="0123456789abcdef" * 4,
+    rate_card="ratecard-2026-2",
+    applied_at="2026-11-01T00:00:00.000Z",
+    applied_by="admin",
+    reason=HOSTILE,
+    in_force=True,
+)
+CHANGED = [
+    bodies.PolicyChangeBody(
+        path="classes.startup.guarantee.h100-80g", who="class startup", change="changed", old="60", new="72"
+    ),
+    bodies.PolicyChangeBody(
+        path="overrides.org:hanul-ai.reason", who="organisation hanul-ai", change="added", old="", new=HOSTILE
+    ),
+    bodies.PolicyChangeBody(path="classes.sme.price.funder", who="class sme", change="removed", old="=한빛", new=""),
+]
+PRICED = [
+    bodies.PolicyPriceBody(
+        class_name="sme", tier="borrow", flavor="h100-80g", before_microwon=116_000_000, after_microwon=None
+    )
+]
+SUMMED = [bodies.GuaranteeSumBody(flavor="h100-80g", before=236_000, after=240_500, registered=None)]
+
 LISTS: dict[str, tuple[Sheet, Sequence[Any]]] = {
+    "policy-versions": (
+        sheets_policy.VERSIONS,
+        [VERSION, VERSION.model_copy(update={"version": 9, "in_force": False})],
+    ),
+    "policy-changes": (sheets_policy.CHANGES, CHANGED),
+    "policy-guarantees": (sheets_policy.GUARANTEES, SUMMED),
+    "policy-prices": (sheets_policy.PRICES, PRICED),
     "jobs": (sheets.JOBS, [job(0), RUNNING, FAILED]),
     "events": (sheets.EVENTS, [bodies.EventBody(at="2026-11-22T00:00:00.000Z", event="Queued", detail=HOSTILE)]),
     "quota": (

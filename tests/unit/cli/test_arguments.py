@@ -94,8 +94,8 @@ def test_a_policy_that_cannot_be_read_is_refused_here(
 ) -> None:
     Path("p.yaml").write_bytes(content)
     monkeypatch.delattr(Transport, "send")
-    for verb in ("lint", "apply"):
-        result = dure("policy", verb, "p.yaml", env=ENV).fails(2, says)
+    for verb, *options in (("lint",), ("diff",), ("apply", "--reason", "tests")):
+        result = dure("policy", verb, "p.yaml", *options, env=ENV).fails(2, says)
         assert len(result.err) < 1_000, verb
 
 

@@ -90,7 +90,7 @@ def test_a_member_may_submit_and_not_administer(admin: Dure, project: str) -> No
     env = {"DURE_TOKEN": admin("token", "create", "--user", "user-2").succeeds().out.strip()}
     admin("submit", "--gpus", "h100:1", "--hold", "--", "true", env=env).succeeds()
     admin("org", "create", "mine", "--class", "startup", env=env).fails(5, "DURE-4003")
-    admin("policy", "apply", "-", stdin=POLICY.encode(), env=env).fails(5, "DURE-4003")
+    admin("policy", "apply", "-", "--reason", "test", stdin=POLICY.encode() + b"#\n", env=env).fails(5, "DURE-4003")
     rows = admin("member", "list", "--scope", f"project:{project}", "-o", "json").succeeds().json["items"]
     assert [(row["user"], row["role"]) for row in rows] == [("user-2", "member")]
     admin("member", "remove", "user-2", "--scope", f"project:{project}").succeeds()
@@ -125,7 +125,7 @@ def test_registry(admin: Dure, project: str) -> None:
 def test_policy_lint_apply_show(admin: Dure) -> None:
     Path("policy.yaml").write_text(POLICY)
     assert admin("policy", "lint", "policy.yaml").succeeds().out == "policy.yaml: ok\n"
-    assert admin("policy", "apply", "policy.yaml").succeeds().out.endswith("in force already\n")
+    assert admin("policy", "apply", "policy.yaml", "--reason", "test").succeeds().out.endswith("in force already\n")
     shown = admin("policy", "show", "-o", "json").succeeds().json
     assert shown["name"] == "test"
     assert admin("policy", "show", str(shown["version"]), "--text").succeeds().out == POLICY
@@ -135,16 +135,16 @@ def test_policy_lint_apply_show(admin: Dure) -> None:
     assert "this is an excerpt" in part.err
     assert "this is an excerpt" not in admin("policy", "show", "--text").succeeds().err
     Path("broken.yaml").write_text(POLICY.replace("half_life", "half_live"))
-    for verb in ("lint", "apply"):
-        admin("policy", verb, "broken.yaml").fails(2, "error[DURE-1210] broken.yaml:", "did you mean half_life?")
+    for verb in (["lint"], ["diff"], ["apply", "--reason", "test"]):
+        admin("policy", *verb, "broken.yaml").fails(2, "error[DURE-1210] broken.yaml:", "did you mean half_life?")
 
 
 def test_policy_in_two_files_points_into_the_right_one(admin: Dure) -> None:
     head, _, card = POLICY.partition("---\n")
     Path("policy.yaml").write_text(head)
     Path("card.yaml").write_text(card.replace("won_per_gpu_hour", "won_per_hour"))
-    for verb in ("lint", "apply"):
-        admin("policy", verb, "policy.yaml", "card.yaml").fails(2, "error[DURE-1210] card.yaml:5:1", "won_per_hour")
+    for verb in (["lint"], ["diff"], ["apply", "--reason", "test"]):
+        admin("policy", *verb, "policy.yaml", "card.yaml").fails(2, "error[DURE-1210] card.yaml:5:1", "won_per_hour")
     Path("card.yaml").write_text(card)
     admin("policy", "lint", "policy.yaml", "card.yaml").succeeds()
     Path("latin.yaml").write_bytes(b"name: caf\xe9\n")

@@ -20,7 +20,8 @@ ALL = {" ".join(path): (path, command) for path, command in walk(cli)}
 LEAVES = {name: item for name, item in ALL.items() if not isinstance(item[1], click.Group)}
 WANTED = """
 submit queue why logs cancel quota usage gpus login logout whoami doctor explain version serve up completion
-job:get,events,hold,release token:create,list,revoke context:list,use,add,rm config:show policy:lint,apply,show
+job:get,events,hold,release token:create,list,revoke context:list,use,add,rm config:show
+policy:lint,diff,apply,history,rollback,show
 org:create,list,show project:create,list member:add,remove,list period:list,close invoice:list,get,verify
 """
 

@@ -51,7 +51,7 @@ def test_proposed_commands_in_talk_name_it_too(monkeypatch: pytest.MonkeyPatch) 
 def test_file_names_are_quoted(dure: Dure) -> None:
     name = "my policy; rm x.yaml"
     Path(name).write_text(POLICY)
-    assert f"dure policy apply '{name}'\n" in dure("policy", "lint", name).succeeds().err
+    assert f"dure policy apply '{name}' --reason TEXT\n" in dure("policy", "lint", name).succeeds().err
     dure("policy", "lint", "my policy; rm x.yam").fails(2, f"did you mean '{name}'?")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.source import ROOT
 from tests.unit.cli.conftest import Dure
-from tests.unit.cli.server import Api
+from tests.unit.cli.server import POLICY, Api
 
 SECONDS_MAX = 60
 # Makes the terminal the program's own, so that the keys for interrupt and end of file work. Tests that run in the
@@ -144,3 +144,16 @@ def test_colours(config_folder: Path, env: dict[str, str], *, coloured: bool) ->
         terminal = on_terminal(config_folder, *args, env=env)
         terminal.end()
         assert ("\x1b[" in terminal.shown) is coloured, terminal.shown
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\x04"])
+def test_apply_shows_what_would_differ_and_asks(admin: Dure, config_folder: Path, answer: str) -> None:
+    Path("policy.yaml").write_text(POLICY.replace("weight: 25", "weight: 26"))
+    before = admin("policy", "history", "-o", "id").succeeds().out
+    terminal = on_terminal(config_folder, "policy", "apply", str(Path("policy.yaml").absolute()), "--reason", "C-204")
+    terminal.read_until("? [Y/n] ")
+    assert "~   classes.startup.weight   25 -> 26" in terminal.shown
+    assert terminal.shown.index("classes.startup.weight") < terminal.shown.index("Apply ")
+    terminal.type(answer)
+    assert terminal.end() == 130
+    assert admin("policy", "history", "-o", "id").succeeds().out == before

@@ -21,7 +21,7 @@ from tests.support.source import ROOT
 SHA = "a" * 64
 TASK = bodies.TaskBody(name="t", project="o/p", gpus="h100:1", run="true")
 MEMBER = bodies.MemberRequest(user="u", role="member", scope="all")
-POLICY = bodies.PolicyRequest(text="x")
+POLICY = bodies.PolicyRequest(text="x", reason="tests")
 FILTERS = ("org", "project", "state", "user", "name", "all", "cursor", "limit")
 CALLS: dict[str, Callable[[Client], object]] = {
     "version": lambda api: api.version(),
@@ -59,6 +59,10 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "revoke_token": lambda api: api.revoke_token("t"),
     "apply_policy": lambda api: api.apply_policy(POLICY),
     "policy": lambda api: [api.policy(1), api.policy()],
+    "policy_versions": lambda api: api.policy_versions(cursor="c"),
+    "diff_policy": lambda api: api.diff_policy(bodies.PolicyDiffRequest(text="x")),
+    "diff_versions": lambda api: api.diff_versions(1, 2),
+    "rollback_policy": lambda api: api.rollback_policy(bodies.RollbackRequest(version=1, reason="tests")),
     "lint_policy": lambda api: api.lint_policy(POLICY),
     "create_org": lambda api: api.create_org(bodies.OrgRequest(name="o", class_name="c")),
     "orgs": lambda api: api.orgs(cursor="c"),

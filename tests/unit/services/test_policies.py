@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from scheduler.core.errors import Finding
 from scheduler.core.instants import parse_rfc3339
 from scheduler.core.records import PolicyRecord, RateCardRecord
-from scheduler.schema.bodies import PolicyRequest
+from scheduler.schema.bodies import PolicyRequest, PolicyText
 from scheduler.services import policies
 from scheduler.services.actors import Forbidden
 from scheduler.services.effective import EffectivePolicies
@@ -25,7 +26,7 @@ POLICY_ONLY = POLICY[: POLICY.index("---")]
 def lint(plane: ControlPlane, text: str) -> list[Finding]:
     """Every mistake of a text."""
     with plane.store.read() as view:
-        return policies.lint_policy(view, PolicyRequest(text=text, file="new.yaml"), plane.now_ms)
+        return policies.lint_policy(view, PolicyText(text=text, file="new.yaml"), plane.now_ms)
 
 
 def test_the_same_text_again_is_no_new_version(plane: ControlPlane) -> None:
@@ -47,6 +48,22 @@ def test_another_text_is_the_next_version(plane: ControlPlane) -> None:
 def test_a_stored_rate_card_need_not_be_sent_again(plane: ControlPlane) -> None:
     assert plane.apply(POLICY_ONLY) == 2
     assert len(plane.rows(RateCardRecord)) == 1
+
+
+PLACES = {
+    "a class": (POLICY.replace("university:", "college:"), ["DURE-1260 new.yaml:9:3"]),
+    "a rate card": (POLICY.replace("h100-80g: 3600", "h100-80g: 1"), ["DURE-1261 new.yaml:17:18"]),
+    "a flavor": (
+        POLICY.replace(", a100-80g: {exchange: 0.45}", "").replace("card-1", "card-2").replace(", a100-80g: 1800", ""),
+        ["DURE-1262 new.yaml:4:10"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), PLACES.values(), ids=PLACES.keys())
+def test_what_is_still_needed_is_missed_at_its_place(plane: ControlPlane, text: str, wanted: list[str]) -> None:
+    plane.submit(gpus="a100:1", tiers=["borrow"])
+    assert [f"{item.code} {item.where}" for item in lint(plane, text)] == wanted
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,7 @@ def test_refused(plane: ControlPlane, case: Case) -> None:
         plane.apply(case.text)
     assert refused.value.code.startswith(case.code)
     assert any(case.says in finding.message for finding in refused.value.findings)
+    assert all(re.fullmatch(r"policy\.yaml:\d+:\d+", item.where) for item in refused.value.findings)
     assert plane.facts() == facts
     assert len(plane.rows(PolicyRecord)) == len(plane.rows(RateCardRecord)) == 1
     messages = {(finding.code, finding.message) for finding in refused.value.findings}
@@ -158,7 +176,7 @@ def test_a_rate_card_is_stored_ahead_of_time_and_used_from_then_on(plane: Contro
 @pytest.mark.parametrize("user", ["org-admin", "auditor", "member", "operator", "nobody"])
 def test_only_an_administrator_applies(plane: ControlPlane, user: str) -> None:
     with pytest.raises(Forbidden):
-        policies.apply_policy(plane.store, plane.actor(user), PolicyRequest(text=POLICY), plane.now_ms)
+        policies.apply_policy(plane.store, plane.actor(user), PolicyRequest(text=POLICY, reason="tests"), plane.now_ms)
 
 
 def test_show(plane: ControlPlane) -> None:
