@@ -87,6 +87,7 @@ def assignment_of(body: AssignmentBody) -> Assignment:
         time_limit_ms=body.time_limit_ms,
         grace_ms=body.grace_ms,
         checkpoint_key=body.checkpoint_key,
+        hold_on_failure_ms=body.hold_on_failure_ms,
         begun=body.begun,
         stop=StopOrder(body.stop.reason, body.stop.grace_ms) if body.stop else None,
     )

@@ -35,6 +35,7 @@ class Assignment:
 
     entrypoint: ``script`` runs ``run`` on every rank, ``ray`` runs it once as the Ray driver.
     checkpoint_key: names the folder or volume that all attempts of the job share.
+    hold_on_failure_ms: how long the attempt keeps its GPUs after a rank has failed; 0: not at all.
     begun: the control plane has been told that it began, so it may never begin again.
     """
 
@@ -54,6 +55,7 @@ class Assignment:
     time_limit_ms: int
     grace_ms: int
     checkpoint_key: str
+    hold_on_failure_ms: int = 0
     begun: bool = False
     stop: StopOrder | None = None
 
@@ -69,6 +71,7 @@ class ObservationKind(StrEnum):
     NODE = "node"
     STARTING = "starting"
     RANK_STARTED = "rank-started"
+    HELD = "held"
     NOTICE = "notice"
     RANK_ENDED = "rank-ended"
     FAILED = "failed"
@@ -83,6 +86,7 @@ class Observation:
     NODE: node, flavor, gpus (healthy), registered, schedulable.
     STARTING, GONE: the attempt. RANK_STARTED: rank. RANK_ENDED: rank, exit_code, evidence
     (``observed``, or ``lost`` when at_ms is the last heartbeat). NOTICE: reason.
+    HELD: rank, exit_code of the rank that has failed; it counts as ended only when the hold is over.
     FAILED: message (the attempt could not be started; GONE follows).
     GONE: exit_code of the attempt (first non-zero of its ranks, or 0), evidence.
     """

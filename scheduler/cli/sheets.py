@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduler.cli import arrays
 from scheduler.cli import tables as t
 from scheduler.cli.tables import Column, Sheet
 from scheduler.schema import bodies
@@ -9,9 +10,9 @@ from scheduler.schema import bodies
 JOBS = Sheet(
     (
         Column("ID", t.text("id")),
-        Column("NAME", t.text("name"), cuts=True),
+        Column("NAME", arrays.name_of, cuts=True),
         Column("STATE", t.text("state")),
-        Column("REASON", t.text("reason")),
+        Column("REASON", arrays.reason_of),
         Column("GPUS", t.gang, leaves=2),
         Column("TIER", t.tier_or_wanted, leaves=1),
         Column("WAIT/RUN", t.waited_or_ran, right=True, leaves=3),
@@ -32,9 +33,9 @@ JOB = Sheet(
     t.note(
         (
             ("Job", t.text("id")),
-            ("Name", t.text("name")),
+            ("Name", arrays.name_of),
             ("State", t.text("state")),
-            ("Reason", t.text("reason")),
+            ("Reason", arrays.reason_of),
             ("Message", t.text("message")),
             ("Exit code", t.exit_status),
             ("Project", lambda row, view: f"{row.org}/{row.project}"),

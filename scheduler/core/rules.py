@@ -86,7 +86,7 @@ ORDERS: Mapping[type[Record], tuple[Order, ...]] = {
 }
 
 ONE_OF: Mapping[type[Record], Mapping[str, tuple[str, ...]]] = {
-    JobRecord: {"held_by": ("", "user", "admin")},
+    JobRecord: {"held_by": ("", "user", "admin", "array")},
     RankRecord: {"evidence": ("", "observed", "lost")},
     SliceRecord: {"evidence": ("observed", "lost")},
     OrgRecord: {"state": ("applied", "verified", "suspended", "expired", "closed")},
@@ -118,7 +118,7 @@ POSITIVE: Mapping[type[Record], frozenset[str]] = {
 """Integer fields that are 1 or more. ``version`` of every record that changes is, too."""
 
 INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
-    JobRecord: (("state",), ("org", "project", "state"), ("user", "name"), ("submitted_seq",)),
+    JobRecord: (("state",), ("org", "project", "state"), ("user", "name"), ("submitted_seq",), ("array",)),
     AttemptRecord: (("state",), ("cluster", "state"), ("settled",), ("org", "project")),
     ObservationRecord: (("job", "attempt"), ("cluster", "at_ms")),
     MemberRecord: (("scope",),),

@@ -27,6 +27,7 @@ from scheduler.schema.body_base import (
     TierName,
 )
 from scheduler.schema.body_jobs import (
+    ArrayBody,
     BlockerBody,
     EventBody,
     GpuLine,
@@ -92,6 +93,7 @@ __all__ = [
     "PlanBody",
     "JobBody",
     "EventBody",
+    "ArrayBody",
     "BlockerBody",
     "WhyBody",
     "QuotaLine",

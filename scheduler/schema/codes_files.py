@@ -248,4 +248,15 @@ FILE_CODES: dict[str, Code] = {
         " a cluster, admins to all.",
         "dure member add kim --role member --scope project:hanbit-ai/nlp",
     ),
+    "DURE-1310": Code(
+        "no indices of an array",
+        "A job array is written as indices and ranges: 1-20, 1-20:2 (every second), 1,3,5-9; %4 after them lets at most"
+        " 4 of its jobs wait or run at once. Indices are 0 to 999999, each once, and at most 1,000 of them.",
+        'array: "1-20%4"',
+    ),
+    "DURE-1311": Code(
+        "hold longer than the time limit",
+        "An attempt that has failed is held inside its own time limit, so a longer hold would promise what cannot be.",
+        "resources: {time: 2h}, hold_on_failure: 30m",
+    ),
 }

@@ -88,6 +88,11 @@ RUN_CODES: dict[str, Code] = {
     "DURE-3011": Code(
         "no such code", "There is no error code of this number in this version.", "dure explain DURE-1104"
     ),
+    "DURE-3030": Code(
+        "no such member of an array",
+        "The array has no job of this index, or the job is no array at all. A member is written NAME[3] or NAME.3.",
+        "dure queue --all --expand --name ablate",
+    ),
     "DURE-4001": Code(
         "login needed",
         "The request had no valid token: none at all, one that was withdrawn, or one of another server.",
@@ -184,5 +189,11 @@ RUN_CODES: dict[str, Code] = {
         "The usage in the ledger and the one that Prometheus saw differ by more than sampling explains. The ledger is"
         " the truth; mostly Prometheus or an operator was down for a while.",
         "dure doctor",
+    ),
+    "DURE-6070": Code(
+        "one job of an array is needed",
+        "The name is that of a whole array, and this can be done with one job only. A member is written NAME[3] or"
+        " NAME.3, by the array's name or its id.",
+        "dure logs -f ablate[3]",
     ),
 }

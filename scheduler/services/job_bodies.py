@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from scheduler.core.lifecycle import AttemptState, JobState
 from scheduler.core.records import AttemptRecord, JobRecord
 from scheduler.core.units import MS_PER_SECOND
-from scheduler.schema.bodies import JobBody
+from scheduler.schema.arrays import parse_array
+from scheduler.schema.bodies import ArrayBody, JobBody
 from scheduler.schema.times import rfc3339
+
+HELD_REASONS = {"admin": "HeldByAdmin", "array": "WaitingDependency"}
+STATE_OF_ALL = (
+    *(JobState.ACTIVE, JobState.QUEUED, JobState.HELD),
+    *(JobState.FAILED, JobState.CANCELLED, JobState.SUCCEEDED),
+)
+"""An array is in the first of these states that one of its members is in."""
 
 
 def instant(at_ms: int) -> str:
@@ -44,13 +55,57 @@ def job_body(job: JobRecord, attempt: AttemptRecord | None, reason: str = "", no
         exit_code=attempt.exit_code if attempt else None,
         message=job.message,
         held_gpu_seconds=held_ms // MS_PER_SECOND,
+        held_until=instant(attempt.hold_until_ms) if attempt and attempt.state is AttemptState.RUNNING else "",
+        array=_part(job),
+    )
+
+
+def _part(job: JobRecord) -> ArrayBody | None:
+    """Where a member stands in its array."""
+    if not job.array:
+        return None
+    size = parse_array(job.array_text).size
+    return ArrayBody(id=job.array, indices=job.array_text, size=size, index=job.array_index)
+
+
+def array_body(
+    members: Sequence[JobRecord], attempts: Mapping[str, AttemptRecord], reason: str = "", now_ms: int = 0
+) -> JobBody:
+    """A whole array as one job: its first member in the state of all, with counts, first start and last end.
+
+    attempts: the newest of each member that had one. reason: of the first that waits.
+    """
+    states = Counter(str(member.state) for member in members)
+    state = next(state for state in STATE_OF_ALL if states[state])
+    bodies = [job_body(member, attempts.get(member.id), now_ms=now_ms) for member in members]
+    first = next(body for body in bodies if body.state == state)
+    ends = [body.ended_at for body in bodies]
+    part = ArrayBody(
+        id=members[0].array, indices=members[0].array_text, size=len(members), states=dict(sorted(states.items()))
+    )
+    return first.model_copy(
+        update={
+            "id": part.id,
+            "reason": (reason or first.reason) if state in (JobState.QUEUED, JobState.HELD) else "",
+            "attempt": 0,
+            "attempt_state": "",
+            "started_at": min((body.started_at for body in bodies if body.started_at), default=""),
+            "ended_at": max(ends) if all(ends) else "",
+            "exit_code": None,
+            "message": "",
+            "held_gpu_seconds": sum(body.held_gpu_seconds for body in bodies),
+            "held_until": "",
+            "array": part,
+        }
     )
 
 
 def _state_reason(job: JobRecord, attempt: AttemptRecord | None) -> str:
     if job.state is JobState.HELD:
-        return "HeldByAdmin" if job.held_by == "admin" else "HeldByUser"
+        return HELD_REASONS.get(job.held_by, "HeldByUser")
     if job.state is JobState.ACTIVE and attempt is not None:
+        if attempt.hold_until_ms and attempt.state is AttemptState.RUNNING:
+            return "HeldAfterFailure"
         if attempt.state in (AttemptState.ADMITTED, AttemptState.STARTING):
             return "ClusterStarting"
         if attempt.state is AttemptState.STOPPING:

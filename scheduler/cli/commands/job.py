@@ -26,6 +26,7 @@ job = group(
     "Look at one job, hold it or release it.",
     examples=("dure job get llm-sft", "dure job events llm-sft", "dure job hold llm-sft"),
 )
+job.elsewhere = {"list": "dure queue"}
 
 
 @command("get", parent=job, examples=("dure job get llm-sft", "dure job get 7f3kq2ab -o json"), see_also=("why",))
@@ -56,7 +57,10 @@ def events(session: Session, name: str, output: str) -> None:
 @click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option("table", "json", "yaml", "id")
 def hold(session: Session, name: str, output: str) -> None:
-    """Keep a queued job from starting until it is released."""
+    """Keep a queued job from starting until it is released.
+
+    Of an array everything that waits is held; what runs goes on.
+    """
     from scheduler.client.errors import ApiProblem
 
     try:
@@ -75,10 +79,15 @@ def hold(session: Session, name: str, output: str) -> None:
 @click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option("table", "json", "yaml", "id")
 def release(session: Session, name: str, output: str) -> None:
-    """Queue a held job again."""
+    """Queue a held job again, or end the hold of one that has failed.
+
+    Of an array all members that are held are released.
+    """
+    from scheduler.cli.arrays import one_of
+
     body = session.client.release(name)
     _told(session, body, output)
-    session.next(("Why waiting", f"dure why {body.id}"), ("Follow", f"dure logs -f {body.id}"))
+    session.next(("Why waiting", f"dure why {body.id}"), ("Follow", f"dure logs -f {one_of(body)}"))
 
 
 @command(
@@ -93,9 +102,9 @@ def release(session: Session, name: str, output: str) -> None:
 def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> int:
     """End jobs.
 
-    A job that waits ends at once; one that runs is given notice first, so that it can save its state. With more than
-    one JOB you are asked, and without a terminal --yes is needed. Each is tried; the exit code is that of the first
-    that failed.
+    JOB may be an array, which ends with all its jobs, or one of them, such as ablate[3]. A job that waits ends at once;
+    one that runs is given notice first, so that it can save its state. With more than one JOB you are asked, and
+    without a terminal --yes is needed. Each is tried; the exit code is that of the first that failed.
     """
     if len(names) > JOBS_AT_ONCE_MAX:
         raise click.UsageError(f"{len(names)} jobs at once; at most {JOBS_AT_ONCE_MAX}")
@@ -153,7 +162,7 @@ def _cancel_each(session: Session, names: Sequence[str], output: str) -> tuple[l
 
 
 def _told(session: Session, body: JobBody, output: str) -> None:
-
+    from scheduler.cli.arrays import told_text
     from scheduler.cli.sheets import JOB
 
-    session.told(body, JOB, output, f"job/{body.id} {body.state.lower()}")
+    session.told(body, JOB, output, told_text(body))

@@ -65,6 +65,34 @@ FAILED = job(
 )
 
 
+ARRAY = job(
+    3,
+    id="arrd2345",
+    name="ablate",
+    state="Active",
+    reason="",
+    nodes=1,
+    gpus_per_node=1,
+    gpus=1,
+    tier="borrow",
+    started_at="2026-11-21T23:19:00.000Z",
+    array=bodies.ArrayBody(id="arrd2345", indices="1-20%6", size=20, states={"Active": 6, "Held": 13, "Queued": 1}),
+)
+MEMBER_HELD = job(
+    4,
+    name="ablate",
+    state="Active",
+    reason="HeldAfterFailure",
+    tier="borrow",
+    attempt=1,
+    attempt_state="Running",
+    started_at="2026-11-21T23:19:00.000Z",
+    exit_code=3,
+    held_until="2026-11-22T03:30:00.000Z",
+    array=bodies.ArrayBody(id="arrd2345", indices="1-20%6", size=20, index=3),
+)
+
+
 def listing(items: Sequence[Any]) -> Any:
     """A page of them."""
     model: Any = Listing
@@ -215,7 +243,7 @@ WHY = bodies.WhyBody(
 CONTEXT = Row({"name": "seoul", "server": "https://h", "org": "", "project": "o/p", "user": "", "current": True})
 
 LISTS: dict[str, tuple[Sheet, Sequence[Any]]] = {
-    "jobs": (sheets.JOBS, [job(0), RUNNING, FAILED]),
+    "jobs": (sheets.JOBS, [job(0), RUNNING, FAILED, ARRAY, MEMBER_HELD]),
     "events": (sheets.EVENTS, [bodies.EventBody(at="2026-11-22T00:00:00.000Z", event="Queued", detail=HOSTILE)]),
     "quota": (
         sheets.QUOTA,
@@ -238,6 +266,8 @@ LISTS: dict[str, tuple[Sheet, Sequence[Any]]] = {
 SINGLES: dict[str, tuple[Sheet, Any]] = {
     "job": (sheets.JOB, FAILED),
     "running-job": (sheets.JOB, RUNNING),
+    "array": (sheets.JOB, ARRAY),
+    "held-member": (sheets.JOB, MEMBER_HELD),
     "whoami": (sheets.WHOAMI, WHOAMI),
     "policy": (sheets.POLICY, POLICY),
     "org": (sheets.ORG, ORGS[0]),
