@@ -278,12 +278,16 @@ class LocalBackend:
 
 
 def _samples(seen: Seen) -> Iterator[Sample]:
-    """What each rank of an attempt holds and does; a rank runs when its process does, whatever the record says."""
+    """What each rank of an attempt holds and does; a rank runs when its process does, whatever the record says.
+
+    After a failure the attempt may be held: its ranks have ended and their GPUs are still theirs.
+    """
     assignment, record = seen.spec.assignment, seen.record
     pids = {line.rank: line.pid for line in record.starts if line.rank in record.running}
     uses = {use.rank: use for use in record.gpus}
     for rank in assignment.ranks:
         found = processes.process(pids[rank.rank]) if rank.rank in pids else None
+        is_held = seen.is_live and record.hold is not None and rank.rank in record.running
         use: GpuUse | None = uses.get(rank.rank)
         yield Sample(
             assignment.job,
@@ -294,7 +298,7 @@ def _samples(seen: Seen) -> Iterator[Sample]:
             assignment.flavor,
             assignment.tier,
             rank.gpus,
-            found is not None and not found.is_zombie,
+            is_held or (found is not None and not found.is_zombie),
             use.utilisation_percent if use else None,
             use.memory_bytes if use else None,
             use.energy_mj if use else None,
