@@ -13,6 +13,7 @@ from pathlib import Path
 from scheduler.api.app import create_app
 from scheduler.api.deps import Deps
 from scheduler.services.effective import EffectivePolicies
+from scheduler.store.artifacts import MemoryArtifactStore
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
@@ -27,6 +28,7 @@ def document() -> str:
         policies=EffectivePolicies(),
         packages=MemoryPackageStore(),
         logs=MemoryLogStore(),
+        artifacts=MemoryArtifactStore(),
         ids=RandomIds(),
         secret=lambda: "",
         clock=lambda: 0,

@@ -33,6 +33,7 @@ def of_rank(spec: Spec, folder: Folder, index: int, machine: Mapping[str, str], 
         "DURE_JOB": assignment.job,
         "DURE_ATTEMPT": str(assignment.attempt),
         "DURE_CHECKPOINT_DIR": spec.checkpoint_dir,
+        "DURE_ARTIFACTS": str(folder.artifacts / str(rank.rank)),
         MARKER: str(folder.path),
     }
     if spec.devices:

@@ -8,7 +8,20 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
-from scheduler.api import docs, jobs, money, operator, packages, policy, problems, registry, shares, system, tokens
+from scheduler.api import (
+    artifacts,
+    docs,
+    jobs,
+    money,
+    operator,
+    packages,
+    policy,
+    problems,
+    registry,
+    shares,
+    system,
+    tokens,
+)
 from scheduler.api.deps import Deps
 from scheduler.api.edge import Edge
 
@@ -21,6 +34,7 @@ ROUTERS = (
     money.router,
     tokens.router,
     packages.router,
+    artifacts.router,
     operator.router,
     system.router,
 )

@@ -68,6 +68,19 @@ EVENTS = Sheet(
     t.fields_of(bodies.EventBody),
     empty="nothing has happened yet",
 )
+ARTIFACTS = Sheet(
+    (
+        Column("PATH", t.text("path"), folds=True),
+        Column("SIZE", lambda row, view: t.NOTHING if row.why else f"{row.size:,}", right=True),
+        Column("SHA-256", lambda row, view: row.sha256[:12] or t.NOTHING, leaves=1),
+        Column("ATTEMPT", t.number("attempt"), right=True, leaves=2),
+        Column("STATE", lambda row, view: f"{row.state}: {row.why}" if row.why else row.state, folds=True),
+    ),
+    t.by_field("path"),
+    t.by_field("path"),
+    t.fields_of(bodies.ArtifactBody),
+    empty="no artifacts: what a job writes to $DURE_ARTIFACTS is collected when its attempt ends",
+)
 QUOTA = Sheet(
     (
         Column("TREE NODE", t.text("tree_node"), folds=True),

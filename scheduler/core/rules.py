@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from scheduler.core.lifecycle import ATTEMPT_STEPS, JOB_STEPS, AttemptState
 from scheduler.core.records import (
     RECORD_KINDS,
+    ArtifactRecord,
     AttemptRecord,
     ClusterRecord,
     CycleRecord,
@@ -110,6 +111,7 @@ POSITIVE: Mapping[type[Record], frozenset[str]] = {
     AttemptRecord: frozenset({"number", "gpus", "version"}),
     RankRecord: frozenset({"attempt", "gpus", "version"}),
     SliceRecord: frozenset({"attempt", "gpus"}),
+    ArtifactRecord: frozenset({"attempt"}),
     LedgerTxRecord: frozenset({"seq"}),
     LedgerEntryRecord: frozenset({"seq"}),
     CycleRecord: frozenset({"number"}),

@@ -8,6 +8,13 @@ is milli-GPU-milliseconds; money is micro-won unless a field ends in ``_won``.
 
 from __future__ import annotations
 
+from scheduler.schema.body_artifacts import (
+    ArtifactBody,
+    ArtifactFile,
+    ArtifactLeftOut,
+    ArtifactsAck,
+    ArtifactsRequest,
+)
 from scheduler.schema.body_base import (
     API_VERSION,
     RESERVED_ENV,
@@ -94,6 +101,11 @@ __all__ = [
     "JobBody",
     "EventBody",
     "ArrayBody",
+    "ArtifactBody",
+    "ArtifactFile",
+    "ArtifactLeftOut",
+    "ArtifactsAck",
+    "ArtifactsRequest",
     "BlockerBody",
     "WhyBody",
     "QuotaLine",

@@ -259,4 +259,22 @@ FILE_CODES: dict[str, Code] = {
         "An attempt that has failed is held inside its own time limit, so a longer hold would promise what cannot be.",
         "resources: {time: 2h}, hold_on_failure: 30m",
     ),
+    "DURE-1320": Code(
+        "artifacts that cannot be kept",
+        "A cluster lists or sends artifacts that the server does not keep: a name that is not safe on every system,"
+        " more bytes than an attempt may hand over, or more than were listed. Operators leave such files out.",
+        "dure job artifacts JOB",
+    ),
+    "DURE-1321": Code(
+        "artifacts left out",
+        "Files in the artifacts folder of an attempt were not taken: links, pipes and devices, names that some system"
+        " does not take, and what is above the number and size that an attempt may hand over. The list says why.",
+        "dure job artifacts JOB",
+    ),
+    "DURE-1322": Code(
+        "not a safe place for an artifact",
+        "Artifacts are written below the folder that was given and nowhere else. A name that would leave it, or a link"
+        " or a file that stands where a folder is needed, is refused; so is a folder that cannot be written.",
+        "dure job artifacts JOB --get --to results",
+    ),
 }

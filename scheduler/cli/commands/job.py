@@ -23,7 +23,7 @@ SHOWN_MAX = 5
 WRONG_STATE = "DURE-6002"
 job = group(
     "job",
-    "Look at one job, hold it or release it.",
+    "Look at one job, hold it or release it, fetch its files.",
     examples=("dure job get llm-sft", "dure job events llm-sft", "dure job hold llm-sft"),
 )
 job.elsewhere = {"list": "dure queue"}
@@ -51,6 +51,50 @@ def events(session: Session, name: str, output: str) -> None:
 
     page = session.client.events(name)
     session.emit(page, EVENTS, output, page.items)
+
+
+@command(
+    "artifacts",
+    parent=job,
+    exit_codes=EXITS_CHANGE,
+    examples=(
+        "dure job artifacts llm-sft",
+        "dure job artifacts llm-sft --get --to results",
+        "dure job artifacts llm-sft --get '*.json'",
+    ),
+    see_also=("logs",),
+)
+@click.argument("name", type=JOB_TYPE, metavar="JOB")
+@option("--attempt", type=click.IntRange(1), metavar="N", default=None, help="Only those of this attempt.")
+@option(
+    "--get", metavar="[PATTERN]", is_flag=False, flag_value="*", default=None, help="Fetch them, or those that fit."
+)
+@option("--to", metavar="FOLDER", default=".", show_default=True, help="Where to put them; made if need be.")
+@output_option()
+def artifacts(session: Session, name: str, attempt: int | None, get: str | None, to: str, output: str) -> None:
+    """List or fetch the files that a job has handed over.
+
+    What rank 0 writes to $DURE_ARTIFACTS is collected when its attempt ends. Without --attempt, --get fetches from the
+    newest attempt that has any. Each file is checked by its SHA-256 before it gets its name; none that is there already
+    with other contents is replaced.
+    """
+    from pathlib import Path
+
+    from scheduler.cli.clean import clean
+    from scheduler.cli.downloading import fetch
+    from scheduler.cli.sheets import ARTIFACTS
+    from scheduler.client.artifacts import list_artifacts
+
+    found = list_artifacts(session.client, name, attempt or 0)
+    if get is None:
+        session.emit(found, ARTIFACTS, output, found.items)
+        return
+    fetched = fetch(session, name, found.items, get, to)
+    if output != "table":
+        session.emit(found.model_copy(update={"items": fetched}), ARTIFACTS, output, fetched)
+        return
+    for file in fetched:
+        session.data(clean(str(Path(to) / file.path)))
 
 
 @command("hold", parent=job, exit_codes=EXITS_CHANGE, examples=("dure job hold llm-sft",), see_also=("job release",))

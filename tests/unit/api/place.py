@@ -19,6 +19,7 @@ from scheduler.services import policies, registry, tokens
 from scheduler.services.actors import Actor
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
+from scheduler.store.artifacts import MemoryArtifactStore
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.memory import MemoryStore
 from tests.support import asgi
@@ -70,6 +71,7 @@ class Place:
             policies=EffectivePolicies(),
             packages=MemoryPackageStore(),
             logs=MemoryLogStore(),
+            artifacts=MemoryArtifactStore(),
             ids=SequentialIds(),
             secret=lambda: f"secret{next(secrets):026d}",
             clock=lambda: self.now_ms,

@@ -93,6 +93,15 @@ MEMBER_HELD = job(
 )
 
 
+ARTIFACTS = [
+    bodies.ArtifactBody(
+        attempt=2, number=0, path="결과/표 1.csv", size=1_234_567, sha256="0123456789ab" + "c" * 52, state="complete"
+    ),
+    bodies.ArtifactBody(attempt=2, number=1, path="out/model.bin", size=0, sha256="d" * 64, state="arriving"),
+    bodies.ArtifactBody(attempt=2, number=2, path=HOSTILE, size=0, state="left out", why="it is a symbolic link"),
+]
+
+
 def listing(items: Sequence[Any]) -> Any:
     """A page of them."""
     model: Any = Listing
@@ -245,6 +254,7 @@ CONTEXT = Row({"name": "seoul", "server": "https://h", "org": "", "project": "o/
 LISTS: dict[str, tuple[Sheet, Sequence[Any]]] = {
     "jobs": (sheets.JOBS, [job(0), RUNNING, FAILED, ARRAY, MEMBER_HELD]),
     "events": (sheets.EVENTS, [bodies.EventBody(at="2026-11-22T00:00:00.000Z", event="Queued", detail=HOSTILE)]),
+    "artifacts": (sheets.ARTIFACTS, ARTIFACTS),
     "quota": (
         sheets.QUOTA,
         [

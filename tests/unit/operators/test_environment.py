@@ -28,6 +28,7 @@ def test_a_rank_knows_its_place() -> None:
         "DURE_JOB": "aaaa",
         "DURE_ATTEMPT": "2",
         "DURE_CHECKPOINT_DIR": "/data/checkpoints/k",
+        "DURE_ARTIFACTS": "/data/attempts/d-aaaa-a2/artifacts/1",
         "DURE_ATTEMPT_DIR": "/data/attempts/d-aaaa-a2",
     }
     assert env["PATH"] == "/venv/bin:/usr/bin"

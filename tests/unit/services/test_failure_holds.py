@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
@@ -15,7 +17,7 @@ MINUTE_MS = 60_000
 EXIT = 3
 
 
-def held(plane: ControlPlane, hold_seconds: int = 1_800, **fields: object) -> str:
+def held(plane: ControlPlane, hold_seconds: int = 1_800, **fields: Any) -> str:
     """A job of an hour, whose rank 0 has failed after a minute and that is held."""
     job = plane.started(hold_on_failure_seconds=hold_seconds, **fields)
     plane.pass_ms(MINUTE_MS)

@@ -1,4 +1,20 @@
 -- Schema version 0001. A released version never changes; a change is a new version.
+CREATE TABLE artifact (
+  job TEXT COLLATE "C" NOT NULL,
+  attempt BIGINT NOT NULL,
+  number BIGINT NOT NULL,
+  path TEXT COLLATE "C" NOT NULL,
+  size BIGINT NOT NULL,
+  sha256 TEXT COLLATE "C" NOT NULL,
+  left_out TEXT COLLATE "C" NOT NULL,
+  reported_at_ms BIGINT NOT NULL,
+  CONSTRAINT pk_artifact PRIMARY KEY (job, attempt, number),
+  CONSTRAINT ck_artifact_number_at_least_0 CHECK ("number" >= 0),
+  CONSTRAINT ck_artifact_size_at_least_0 CHECK ("size" >= 0),
+  CONSTRAINT ck_artifact_reported_at_ms_at_least_0 CHECK ("reported_at_ms" >= 0),
+  CONSTRAINT ck_artifact_attempt_at_least_1 CHECK ("attempt" >= 1),
+  CONSTRAINT ck_artifact_job_not_empty CHECK ("job" <> '')
+);
 CREATE TABLE attempt (
   job TEXT COLLATE "C" NOT NULL,
   number BIGINT NOT NULL,

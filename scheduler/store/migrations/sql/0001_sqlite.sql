@@ -1,4 +1,20 @@
 -- Schema version 0001. A released version never changes; a change is a new version.
+CREATE TABLE artifact (
+  job TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  path TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  left_out TEXT NOT NULL,
+  reported_at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_artifact PRIMARY KEY (job, attempt, number),
+  CONSTRAINT ck_artifact_number_at_least_0 CHECK ("number" >= 0),
+  CONSTRAINT ck_artifact_size_at_least_0 CHECK ("size" >= 0),
+  CONSTRAINT ck_artifact_reported_at_ms_at_least_0 CHECK ("reported_at_ms" >= 0),
+  CONSTRAINT ck_artifact_attempt_at_least_1 CHECK ("attempt" >= 1),
+  CONSTRAINT ck_artifact_job_not_empty CHECK ("job" <> '')
+) STRICT;
 CREATE TABLE attempt (
   job TEXT NOT NULL,
   number INTEGER NOT NULL,
