@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from scheduler.schema.report import Report, shown
@@ -41,6 +42,7 @@ class ArrayRange:
         return self.at_once < len(self.indices)
 
 
+@lru_cache(maxsize=256)
 def parse_array(text: str) -> ArrayRange:
     """The array that a text means; raises ValueError with what is wrong with it."""
     if len(text) > TEXT_LENGTH_MAX or re.fullmatch(PATTERN, text, re.ASCII) is None:

@@ -26,7 +26,7 @@ def members_of(view: Reader, array: str) -> list[JobRecord]:
 
 def whole(view: Reader, members: Sequence[JobRecord], reason_of: Callable[[JobRecord], str], now_ms: int) -> JobBody:
     """The array of these members as one body; the reason is that of the first that waits."""
-    number = {member.id: member.attempt for member in members}
+    number = {member.id: member.attempt for member in members if member.attempt}
     found = view.select(AttemptRecord, Where("job", "in", tuple(number)), limit=ATTEMPTS_MAX)
     newest = {attempt.job: attempt for attempt in found if attempt.number == number[attempt.job]}
     queued = first_waiting(members)
@@ -43,21 +43,18 @@ def first_waiting(members: Sequence[JobRecord]) -> JobRecord | None:
     return None
 
 
-def room(tx: Reader, job: JobRecord) -> int:
-    """How many further members the array's own limit lets wait or run now."""
-    taken = Where("state", "in", (JobState.QUEUED, JobState.ACTIVE))
-    return parse_array(job.array_text).at_once - tx.count(JobRecord, Where("array", "=", job.array), taken)
-
-
 def refill(tx: Writer, job: JobRecord, now_ms: int) -> None:
     """Queue as many members that only their array holds as its limit has room for, the lowest index first.
 
-    Called in the transaction that ends or holds a member, so that no other writer ever sees the room empty. What two
-    such transactions release at the same moment is released by one; the other raises Retry.
+    Called at the end of a transaction that ends, holds or releases a member, so that nobody ever sees a place empty.
+    The array's counter lets such transactions pass here one after the other: each sees what those before it left.
     """
-    if not job.array or not parse_array(job.array_text).is_limited:
+    known = parse_array(job.array_text) if job.array else None
+    if known is None or not known.is_limited:
         return
-    free = room(tx, job)
+    tx.next_number(f"array:{job.array}")
+    taken = Where("state", "in", (JobState.QUEUED, JobState.ACTIVE))
+    free = known.at_once - tx.count(JobRecord, Where("array", "=", job.array), taken)
     if free <= 0:
         return
     held = (Where("array", "=", job.array), Where("state", "=", JobState.HELD), Where("held_by", "=", HOLDER))

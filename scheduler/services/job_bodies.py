@@ -27,10 +27,6 @@ def instant(at_ms: int) -> str:
 
 def job_body(job: JobRecord, attempt: AttemptRecord | None, reason: str = "", now_ms: int = 0) -> JobBody:
     """The job with its newest attempt; ``now_ms`` ends the held time of one that still runs."""
-    held_ms = 0
-    if attempt is not None:
-        until_ms = attempt.gone_at_ms or now_ms
-        held_ms = max(0, until_ms - attempt.admitted_at_ms) * attempt.gpus
     return JobBody(
         id=job.id,
         name=job.name,
@@ -54,10 +50,15 @@ def job_body(job: JobRecord, attempt: AttemptRecord | None, reason: str = "", no
         ended_at=instant(job.ended_at_ms),
         exit_code=attempt.exit_code if attempt else None,
         message=job.message,
-        held_gpu_seconds=held_ms // MS_PER_SECOND,
+        held_gpu_seconds=_held_ms(attempt, now_ms) // MS_PER_SECOND if attempt else 0,
         held_until=instant(attempt.hold_until_ms) if attempt and attempt.state is AttemptState.RUNNING else "",
         array=_part(job),
     )
+
+
+def _held_ms(attempt: AttemptRecord, now_ms: int) -> int:
+    """GPU-milliseconds that it has held its GPUs for, up to now while it does."""
+    return max(0, (attempt.gone_at_ms or now_ms) - attempt.admitted_at_ms) * attempt.gpus
 
 
 def _part(job: JobRecord) -> ArrayBody | None:
@@ -77,23 +78,22 @@ def array_body(
     """
     states = Counter(str(member.state) for member in members)
     state = next(state for state in STATE_OF_ALL if states[state])
-    bodies = [job_body(member, attempts.get(member.id), now_ms=now_ms) for member in members]
-    first = next(body for body in bodies if body.state == state)
-    ends = [body.ended_at for body in bodies]
-    part = ArrayBody(
-        id=members[0].array, indices=members[0].array_text, size=len(members), states=dict(sorted(states.items()))
-    )
-    return first.model_copy(
+    first = next(member for member in members if member.state is state)
+    body = job_body(first, attempts.get(first.id), reason, now_ms)
+    starts = [attempt.running_at_ms for attempt in attempts.values() if attempt.running_at_ms]
+    ends = [member.ended_at_ms for member in members]
+    part = ArrayBody(id=first.array, indices=first.array_text, size=len(members), states=dict(sorted(states.items())))
+    return body.model_copy(
         update={
             "id": part.id,
-            "reason": (reason or first.reason) if state in (JobState.QUEUED, JobState.HELD) else "",
+            "reason": body.reason if state in (JobState.QUEUED, JobState.HELD) else "",
             "attempt": 0,
             "attempt_state": "",
-            "started_at": min((body.started_at for body in bodies if body.started_at), default=""),
-            "ended_at": max(ends) if all(ends) else "",
+            "started_at": instant(min(starts, default=0)),
+            "ended_at": instant(max(ends)) if all(ends) else "",
             "exit_code": None,
             "message": "",
-            "held_gpu_seconds": sum(body.held_gpu_seconds for body in bodies),
+            "held_gpu_seconds": sum(_held_ms(attempt, now_ms) for attempt in attempts.values()) // MS_PER_SECOND,
             "held_until": "",
             "array": part,
         }

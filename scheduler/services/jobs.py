@@ -9,7 +9,7 @@ from scheduler.core.errors import Retry
 from scheduler.core.facts import AttemptStopping, JobEnded, JobHeld, JobReleased
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, AttemptState, JobState, StopReason
 from scheduler.core.records import AttemptRecord, JobRecord
-from scheduler.schema.arrays import split_member
+from scheduler.schema.arrays import parse_array, split_member
 from scheduler.schema.bodies import JobBody
 from scheduler.services import arrays
 from scheduler.services.actors import Actor, require
@@ -19,8 +19,8 @@ from scheduler.services.submit import Conflict, NotFound
 
 NAMED_MAX = 1_000
 """How many jobs of one name are looked through for one that the actor may still see."""
-Steer = Callable[[Writer, Actor, JobRecord, int], JobRecord]
-"""Does one thing to one job in a transaction and returns the job after it; a repeat changes nothing."""
+Steer = Callable[[Writer, Actor, JobRecord, int], None]
+"""Does one thing to one job in a transaction; a repeat changes nothing."""
 
 
 def find_job(view: Reader, actor: Actor, name: str) -> JobRecord:
@@ -80,10 +80,9 @@ def _mine(job: JobRecord, actor: Actor, what: str) -> None:
     require(is_owner or actor.administers(job.org, job.project), f"{what} this job", "its owner or the project's admin")
 
 
-def _changed(tx: Writer, job: JobRecord) -> JobRecord:
+def _changed(tx: Writer, job: JobRecord) -> None:
     if not tx.change(job, version=job.version):
         raise Retry("DURE-6001", "the job changed at the same moment", "try again")
-    return job
 
 
 def _steer(store: Store, actor: Actor, name: str, what: str, steer: Steer, now_ms: int) -> JobBody:
@@ -94,22 +93,24 @@ def _steer(store: Store, actor: Actor, name: str, what: str, steer: Steer, now_m
     with store.write() as tx:
         found = find_members(tx, actor, name)
         _mine(found[0], actor, what)
-        after, refused = [], []
+        refused = []
         for job in found:
             try:
-                after.append(steer(tx, actor, job, now_ms))
+                steer(tx, actor, job, now_ms)
             except Conflict as error:
                 refused.append(error)
-        if not after:
+        if len(refused) == len(found):
             raise refused[0]
         arrays.refill(tx, found[0], now_ms)
-        return _told(tx, found, after, now_ms)
+        return _told(tx, found, now_ms)
 
 
-def _told(tx: Reader, found: Sequence[JobRecord], after: Sequence[JobRecord], now_ms: int) -> JobBody:
+def _told(tx: Reader, found: Sequence[JobRecord], now_ms: int) -> JobBody:
+    """What the transaction has made of the job, or of all members of the array."""
     if len(found) > 1:
         return arrays.whole(tx, arrays.members_of(tx, found[0].array), lambda _job: "", now_ms)
-    return job_body(after[0], newest_attempt(tx, after[0]), now_ms=now_ms)
+    job = tx.get(JobRecord, found[0].id) or found[0]
+    return job_body(job, newest_attempt(tx, job), now_ms=now_ms)
 
 
 def cancel(store: Store, actor: Actor, name: str, now_ms: int) -> JobBody:
@@ -117,9 +118,9 @@ def cancel(store: Store, actor: Actor, name: str, now_ms: int) -> JobBody:
     return _steer(store, actor, name, "cancel", _cancel, now_ms)
 
 
-def _cancel(tx: Writer, actor: Actor, job: JobRecord, now_ms: int) -> JobRecord:
+def _cancel(tx: Writer, actor: Actor, job: JobRecord, now_ms: int) -> None:
     if job.state in TERMINAL_JOB_STATES or job.cancelled_by:
-        return job
+        return
     message, attempt = f"cancelled by {actor.user}", newest_attempt(tx, job)
     if job.state is JobState.ACTIVE and attempt is not None:
         job = replace(job, cancelled_by=actor.user, message=message)
@@ -127,7 +128,7 @@ def _cancel(tx: Writer, actor: Actor, job: JobRecord, now_ms: int) -> JobRecord:
     else:
         job = replace(job, state=JobState.CANCELLED, cancelled_by=actor.user, ended_at_ms=now_ms, message=message)
         tx.append(JobEnded(job.id, JobState.CANCELLED), now_ms)
-    return _changed(tx, job)
+    _changed(tx, job)
 
 
 def _stop(tx: Writer, attempt: AttemptRecord, now_ms: int, reason: StopReason = StopReason.CANCEL) -> AttemptRecord:
@@ -148,17 +149,16 @@ def hold(store: Store, actor: Actor, name: str, now_ms: int) -> JobBody:
     return _steer(store, actor, name, "hold", _hold, now_ms)
 
 
-def _hold(tx: Writer, actor: Actor, job: JobRecord, now_ms: int) -> JobRecord:
+def _hold(tx: Writer, actor: Actor, job: JobRecord, now_ms: int) -> None:
     by = "user" if actor.user == job.user else "admin"
     if job.state is JobState.HELD:
         if job.held_by in ("admin", by):
-            return job
+            return
         tx.append(JobReleased(job.id), now_ms)  # in the books one hold ends and the other begins: no new lifecycle
     elif job.state is not JobState.QUEUED:
         raise Conflict("DURE-6002", f"job {job.id} is {job.state}: only a queued job can be held", "dure cancel")
-    held = _changed(tx, replace(job, state=JobState.HELD, held_by=by))
+    _changed(tx, replace(job, state=JobState.HELD, held_by=by))
     tx.append(JobHeld(job.id, by), now_ms)
-    return held
 
 
 def release(store: Store, actor: Actor, name: str, now_ms: int) -> JobBody:
@@ -169,19 +169,20 @@ def release(store: Store, actor: Actor, name: str, now_ms: int) -> JobBody:
     return _steer(store, actor, name, "release", _release, now_ms)
 
 
-def _release(tx: Writer, actor: Actor, job: JobRecord, now_ms: int) -> JobRecord:
+def _release(tx: Writer, actor: Actor, job: JobRecord, now_ms: int) -> None:
     if job.state is JobState.QUEUED or job.held_by == arrays.HOLDER:
-        return job
+        return
     attempt = newest_attempt(tx, job)
     if job.state is JobState.ACTIVE and attempt is not None and attempt.hold_until_ms:
         _stop(tx, attempt, now_ms, StopReason.FAIL)
-        return job
+        return
     if job.state is not JobState.HELD:
         raise Conflict("DURE-6002", f"job {job.id} is {job.state}: only a held job can be released", "")
     if job.held_by == "admin":
         require(actor.administers(job.org, job.project), "release a job that an admin holds", "the admin")
     tx.append(JobReleased(job.id), now_ms)
-    if job.array and arrays.room(tx, job) <= 0:
+    if job.array and parse_array(job.array_text).is_limited:  # its turn is the array's to give, in this transaction
         tx.append(JobHeld(job.id, arrays.HOLDER), now_ms)
-        return _changed(tx, replace(job, held_by=arrays.HOLDER))
-    return _changed(tx, replace(job, state=JobState.QUEUED, held_by=""))
+        _changed(tx, replace(job, held_by=arrays.HOLDER))
+    else:
+        _changed(tx, replace(job, state=JobState.QUEUED, held_by=""))
