@@ -55,9 +55,10 @@ def _assignment(view: Reader, attempt: AttemptRecord, policy: EffectivePolicy | 
     grace_ms = grace_of(policy, attempt.tier)
     ranks: tuple[Rank, ...] = from_json(tuple[Rank, ...], json.loads(attempt.ranks_json))
     stop = None
-    if attempt.stop_reason in (StopReason.CANCEL, StopReason.FAIL):
-        grace_ms = min(grace_ms, GRACE_DEFAULT_MS)
+    # Its owner releases what is held after a failure; of other failures the cluster itself has told.
     is_released = attempt.stop_reason is StopReason.FAIL and attempt.hold_until_ms > 0
+    if attempt.stop_reason is StopReason.CANCEL or is_released:
+        grace_ms = min(grace_ms, GRACE_DEFAULT_MS)
     if attempt.stop_reason in ORDERED or is_released:
         stop = StopBody(reason=str(attempt.stop_reason), grace_ms=grace_ms)
     return AssignmentBody(
