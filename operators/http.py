@@ -10,18 +10,30 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from operators.ports import Assignment, Observation, Pull, StopOrder
+from operators.ports import Artifacts, Assignment, Observation, Pull, StopOrder
+from scheduler.client.artifacts import send_list, send_part
 from scheduler.client.errors import NOT_UNDERSTOOD
 from scheduler.client.http import Client
 from scheduler.core.codec import to_json
 from scheduler.core.errors import Fatal, Retry
 from scheduler.core.model import Rank
-from scheduler.schema.bodies import AssignmentBody, ObservationBody, PullRequest, ReportRequest
+from scheduler.schema.bodies import (
+    ArtifactFile,
+    ArtifactLeftOut,
+    ArtifactsRequest,
+    AssignmentBody,
+    ObservationBody,
+    PullRequest,
+    ReportRequest,
+)
 
 EXISTING_MAX = 10_000
 NO_PACKAGE = frozenset({"DURE-3009"})
 NO_MORE_OUTPUT = frozenset({"DURE-2110", "DURE-3001", "DURE-3010"})
 """The log is full, or it is of no job or attempt that this server knows."""
+
+NO_MORE_ARTIFACTS = frozenset({"DURE-1320", "DURE-3010", "DURE-3031", "DURE-6072"})
+"""The list cannot be kept or is another than the first, or it is of no attempt or file that this server knows."""
 
 
 class HttpControlPlane:
@@ -47,6 +59,24 @@ class HttpControlPlane:
         """Append output; returns the length the server has. Fatal: it takes no more of this rank."""
         with _lasting(NO_MORE_OUTPUT):
             return self._client.push_log(self._cluster, job, attempt, rank, offset, content).size
+
+    def list_artifacts(self, job: str, attempt: int, found: Artifacts) -> Sequence[int]:
+        """Tell what an attempt hands over. Fatal: the server will not keep it."""
+        request = ArtifactsRequest(
+            files=[ArtifactFile(path=file.path, size=file.size, sha256=file.sha256) for file in found.files],
+            left_out=[ArtifactLeftOut(path=item.path, why=item.why) for item in found.left_out],
+            left_out_more=found.left_out_more,
+        )
+        with _lasting(NO_MORE_ARTIFACTS):
+            sizes = send_list(self._client, self._cluster, job, attempt, request).sizes
+        if len(sizes) != len(found.files):
+            raise Retry(NOT_UNDERSTOOD, "the server tells of other artifacts", "the operator tries again")
+        return sizes
+
+    def push_artifact(self, job: str, attempt: int, number: int, offset: int, content: bytes) -> int:
+        """Append to a listed file; returns the length the server has. Fatal: it takes no more of it."""
+        with _lasting(NO_MORE_ARTIFACTS):
+            return send_part(self._client, self._cluster, job, attempt, number, offset, content).size
 
     def package(self, sha256: str) -> bytes:
         """The work directory's zip. Fatal: the server does not have it."""
@@ -87,6 +117,7 @@ def assignment_of(body: AssignmentBody) -> Assignment:
         time_limit_ms=body.time_limit_ms,
         grace_ms=body.grace_ms,
         checkpoint_key=body.checkpoint_key,
+        hold_on_failure_ms=body.hold_on_failure_ms,
         begun=body.begun,
         token=body.token,
         stop=StopOrder(body.stop.reason, body.stop.grace_ms) if body.stop else None,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from operators.artifacts import ArtifactShipper
 from operators.ports import (
     Assignment,
     Backend,
@@ -167,11 +168,19 @@ class _Step:
 class OperatorLoop:
     """One cluster's operator. Call ``step`` again and again; who calls decides the pace."""
 
-    def __init__(self, cluster: str, backend: Backend, control_plane: ControlPlane, limits: Limits | None = None):
-        """Join a backend to a control plane; neither is called yet."""
+    def __init__(
+        self,
+        cluster: str,
+        backend: Backend,
+        control_plane: ControlPlane,
+        limits: Limits | None = None,
+        artifacts: ArtifactShipper | None = None,
+    ):
+        """Join a backend to a control plane; neither is called yet. artifacts: None where the backend has none."""
         self._cluster = cluster
         self._backend = backend
         self._plane = control_plane
+        self._artifacts = artifacts
         self._limits = limits or Limits()
         self._backoff = _Backoff(self._limits)
         self._acknowledged: set[str] = set()
@@ -215,6 +224,8 @@ class OperatorLoop:
         self._backoff.keep({item.name for item in pull.assignments} | step.view.attempts | {""})
         self._act(step, pull)
         self._ship(step)
+        if self._artifacts is not None:
+            step.more = self._artifacts.ship(step.view, step.now_ms, step.failures) or step.more
 
     def _report(self, step: _Step) -> None:
         """Send what is new in batches; only the last one moves the watermark, for it vouches for all of them.
@@ -261,8 +272,8 @@ class OperatorLoop:
             case Stop(name, order):
                 self._backend.stop(name, order, step.now_ms)
             case Forget(name):
-                # The record may be archived only when its last output is at the control plane.
-                if not self._drained(name, step):
+                # The record may be archived only when its last output and its artifacts are at the control plane.
+                if not self._drained(name, step) or not (self._artifacts is None or self._artifacts.sent(name)):
                     return False
                 self._backend.forget(name)
         return True

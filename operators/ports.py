@@ -35,6 +35,7 @@ class Assignment:
 
     entrypoint: ``script`` runs ``run`` on every rank, ``ray`` runs it once as the Ray driver.
     checkpoint_key: names the folder or volume that all attempts of the job share.
+    hold_on_failure_ms: how long the attempt keeps its GPUs after a rank has failed; 0: not at all.
     begun: the control plane has been told that it began, so it may never begin again.
     token: what its processes show at the control plane when they report a checkpoint; a secret.
     """
@@ -55,6 +56,7 @@ class Assignment:
     time_limit_ms: int
     grace_ms: int
     checkpoint_key: str
+    hold_on_failure_ms: int = 0
     begun: bool = False
     token: str = ""
     stop: StopOrder | None = None
@@ -71,6 +73,7 @@ class ObservationKind(StrEnum):
     NODE = "node"
     STARTING = "starting"
     RANK_STARTED = "rank-started"
+    HELD = "held"
     NOTICE = "notice"
     RANK_ENDED = "rank-ended"
     FAILED = "failed"
@@ -85,6 +88,7 @@ class Observation:
     NODE: node, flavor, gpus (healthy), registered, schedulable.
     STARTING, GONE: the attempt. RANK_STARTED: rank. RANK_ENDED: rank, exit_code, evidence
     (``observed``, or ``lost`` when at_ms is the last heartbeat). NOTICE: reason.
+    HELD: rank, exit_code of the rank that has failed; it counts as ended only when the hold is over.
     FAILED: message (the attempt could not be started; GONE follows).
     GONE: exit_code of the attempt (first non-zero of its ranks, or 0), evidence.
     """
@@ -149,6 +153,31 @@ class View:
     failures: tuple[Failure, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that an attempt hands over: its path in the attempt's artifacts folder, with ``/`` between names."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class LeftOut(NamedTuple):
+    """A file that it does not hand over, and why in a few words."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """All that an attempt hands over, by path; left_out_more: what was left out beside that which is named."""
+
+    files: tuple[Artifact, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    left_out_more: int = 0
+
+
 class Backend(Protocol):
     """Runs attempts. Every call is repeatable; none blocks longer than a second or two."""
 
@@ -174,6 +203,16 @@ class Backend(Protocol):
         """Bytes of a rank's output from ``offset``; empty when there are none."""
 
 
+class ArtifactSource(Protocol):
+    """A backend that has files of attempts that are gone; nothing writes to those any more."""
+
+    def artifacts(self, name: str) -> Artifacts:
+        """What the attempt hands over, the same at every call; nothing of an unknown one. Raises Retry."""
+
+    def artifact_chunk(self, name: str, path: str, offset: int, limit: int) -> bytes:
+        """Bytes of a listed file from ``offset``; empty when there are none. Raises Retry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pull:
     """What the control plane wants of a cluster now; ``known`` lists attempts it still waits for or may forget."""
@@ -196,3 +235,13 @@ class ControlPlane(Protocol):
 
     def package(self, sha256: str) -> bytes:
         """The work directory's zip; raises Retry or Fatal."""
+
+
+class ArtifactSink(Protocol):
+    """The side that keeps artifacts. Raises Retry for what may pass, Fatal for what it will never take."""
+
+    def list_artifacts(self, job: str, attempt: int, found: Artifacts) -> Sequence[int]:
+        """Tell what an attempt hands over, once and for all; returns how many bytes of each file are there."""
+
+    def push_artifact(self, job: str, attempt: int, number: int, offset: int, content: bytes) -> int:
+        """Append to the file at this place of the list; returns the length now: 0 again when its sum was wrong."""

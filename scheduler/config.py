@@ -51,6 +51,7 @@ class Settings:
     shutdown_ms: int = 10_000
     body_bytes_max: int = MEBIBYTE
     package_bytes_max: int = 64 * MEBIBYTE
+    artifact_bytes_max: int = 256 * MEBIBYTE
     connections_max: int = 512
 
     @property
@@ -96,6 +97,7 @@ RANGES = {
     "shutdown_ms": _Range(100, 600_000),
     "body_bytes_max": _Range(1_024, 64 * MEBIBYTE),
     "package_bytes_max": _Range(1_024, 1_024 * MEBIBYTE),
+    "artifact_bytes_max": _Range(0, 64 * 1_024 * MEBIBYTE),
     "connections_max": _Range(8, 65_536),
 }
 LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -14,6 +14,7 @@ from scheduler.api.app import create_app
 from scheduler.api.deps import Deps
 from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
+from scheduler.store.artifacts import MemoryArtifactStore
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
@@ -28,6 +29,7 @@ def document() -> str:
         policies=EffectivePolicies(),
         packages=MemoryPackageStore(),
         logs=MemoryLogStore(),
+        artifacts=MemoryArtifactStore(),
         ids=RandomIds(),
         secret=lambda: "",
         attempt_tokens=AttemptTokens(""),

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from operators.local import gpus, launch, layout, machine, nodes, processes
+from operators.local import artifacts, gpus, launch, layout, machine, nodes, processes
 from operators.local.attempts import Attempts, Look, Seen
 from operators.local.layout import Folder, Spec
 from operators.local.nvml import Nvml
@@ -24,7 +24,7 @@ from operators.local.package import BadPackage
 from operators.local.recorder import wall_ms
 from operators.local.records import EndKind, GpuUse, observations
 from operators.local.silence import Silence
-from operators.ports import Assignment, Failure, Sample, StopOrder, View
+from operators.ports import Artifacts, Assignment, Failure, Sample, StopOrder, View
 from scheduler.core.errors import Fatal, Retry
 from scheduler.core.lifecycle import StopReason
 from scheduler.core.model import Node
@@ -44,6 +44,7 @@ class LocalBackend:
         nvml: Nvml | None = None,
         clock: Callable[[], int] = wall_ms,
         api_url: str = "",
+        artifact_bytes_max: int = artifacts.BYTES_MAX,
     ) -> None:
         """Open the data folder; raises Fatal when another operator has it, Retry when it cannot be written.
 
@@ -52,6 +53,7 @@ class LocalBackend:
         self._api_url = api_url
         self._data, self._cluster, self._pool = data.resolve(), cluster, tuple(pool)
         self._nvml, self._clock = nvml, clock
+        self._artifact_bytes_max = artifact_bytes_max
         self._plan = gpus.plan_devices(self._pool, nvml.devices() if nvml else ())
         with _retried("the data folder cannot be written"):
             for name in ("attempts", "archive", "checkpoints"):
@@ -151,7 +153,7 @@ class LocalBackend:
                 return
             if seen.is_orphan:
                 return
-            for path in (folder.work, folder.path / ".work", folder.logs, seen.spec.ray_dir):
+            for path in (folder.work, folder.path / ".work", folder.logs, folder.artifacts, seen.spec.ray_dir):
                 shutil.rmtree(path, ignore_errors=True)
             folder.path.rename(self._data / "archive" / name)
             self._attempts.drop(name)
@@ -162,6 +164,23 @@ class LocalBackend:
             file.seek(offset)
             return file.read(limit)
         return b""
+
+    def artifacts(self, name: str) -> Artifacts:
+        """What rank 0 has put into its artifacts folder; nothing of an attempt that is not over."""
+        folder = self._folder(name)
+        with _retried(f"the artifacts of {name} cannot be read"):
+            seen = self._attempts.look_at(name)
+            rank = seen.spec.assignment.ranks[0].rank if seen is not None and seen.is_over else None
+            return Artifacts() if rank is None else artifacts.collect(folder, rank, self._artifact_bytes_max)
+
+    def artifact_chunk(self, name: str, path: str, offset: int, limit: int) -> bytes:
+        """At most ``limit`` bytes of one of them."""
+        folder = self._folder(name)
+        with _retried(f"the artifacts of {name} cannot be read"):
+            seen = self._attempts.look_at(name)
+            if seen is None:
+                return b""
+            return artifacts.read(folder, seen.spec.assignment.ranks[0].rank, path, offset, limit)
 
     def _folder(self, name: str) -> Folder:
         try:
@@ -284,12 +303,16 @@ class LocalBackend:
 
 
 def _samples(seen: Seen) -> Iterator[Sample]:
-    """What each rank of an attempt holds and does; a rank runs when its process does, whatever the record says."""
+    """What each rank of an attempt holds and does; a rank runs when its process does, whatever the record says.
+
+    After a failure the attempt may be held: its ranks have ended and their GPUs are still theirs.
+    """
     assignment, record = seen.spec.assignment, seen.record
     pids = {line.rank: line.pid for line in record.starts if line.rank in record.running}
     uses = {use.rank: use for use in record.gpus}
     for rank in assignment.ranks:
         found = processes.process(pids[rank.rank]) if rank.rank in pids else None
+        is_held = seen.is_live and record.hold is not None and rank.rank in record.running
         use: GpuUse | None = uses.get(rank.rank)
         yield Sample(
             assignment.job,
@@ -300,7 +323,7 @@ def _samples(seen: Seen) -> Iterator[Sample]:
             assignment.flavor,
             assignment.tier,
             rank.gpus,
-            found is not None and not found.is_zombie,
+            is_held or (found is not None and not found.is_zombie),
             use.utilisation_percent if use else None,
             use.memory_bytes if use else None,
             use.energy_mj if use else None,

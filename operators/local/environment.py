@@ -35,6 +35,7 @@ def of_rank(spec: Spec, folder: Folder, index: int, machine: Mapping[str, str], 
         "DURE_CHECKPOINT_DIR": spec.checkpoint_dir,
         "DURE_API_URL": spec.api_url,
         "DURE_ATTEMPT_TOKEN": assignment.token,
+        "DURE_ARTIFACTS": str(folder.artifacts / str(rank.rank)),
         MARKER: str(folder.path),
     }
     if spec.devices:

@@ -26,11 +26,13 @@ def prepare_files(folder: Folder, spec: Spec, package: bytes | None) -> None:
     """Make the work directory, one copy a rank, and the checkpoint folder; raises BadPackage or OSError."""
     Path(spec.checkpoint_dir).mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.logs.mkdir(exist_ok=True, mode=0o700)
+    ranks = [str(rank.rank) for rank in spec.assignment.ranks]
+    for rank in ranks:
+        (folder.artifacts / rank).mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.work.is_dir():
         return
     fresh = folder.path / ".work"
     shutil.rmtree(fresh, ignore_errors=True)
-    ranks = [str(rank.rank) for rank in spec.assignment.ranks]
     sha256 = spec.assignment.package_sha256
     if sha256 and package is None:
         raise BadPackage(f"the package {sha256[:12]} is not in the package store")

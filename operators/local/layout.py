@@ -90,6 +90,11 @@ class Folder:
         return self.path / "work"
 
     @property
+    def artifacts(self) -> Path:
+        """What ranks hand over, a folder a rank: ``artifacts/<rank>``."""
+        return self.path / "artifacts"
+
+    @property
     def logs(self) -> Path:
         """Output of ranks and of Ray."""
         return self.path / "logs"

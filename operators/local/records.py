@@ -25,6 +25,7 @@ class LineKind(StrEnum):
     READY = "ready"
     START = "start"
     BEAT = "beat"
+    HOLD = "hold"
     NOTICE = "notice"
     EXIT = "exit"
     FAIL = "fail"
@@ -82,6 +83,7 @@ class End:
 class Record:
     """All lines so far, folded. ``last_at_ms`` is the newest sign of life, 0 before the first line.
 
+    hold: the rank that failed, whose exit is told only when the attempt is no longer kept for its owner.
     exits is in the order in which the ranks ended; gpus is of the newest beat that had samples.
     """
 
@@ -91,6 +93,7 @@ class Record:
     ready: Line | None = None
     starts: tuple[Line, ...] = ()
     exits: tuple[Line, ...] = ()
+    hold: Line | None = None
     notice: Line | None = None
     fail: Line | None = None
     gone: Line | None = None
@@ -143,10 +146,15 @@ def is_over(record: Record, end: End | None) -> bool:
 
 
 def exit_code(assignment: Assignment, record: Record) -> int | None:
-    """The first code that is not 0 in the order of the exits; 0 when all ended well; None when not all are known."""
+    """The first code that is not 0 in the order of the exits; 0 when all ended well; None when not all are known.
+
+    A rank that is held after its failure has ended with its code, though its exit is not told yet.
+    """
     for line in record.exits:
         if line.code != 0:
             return line.code
+    if record.hold:
+        return record.hold.code
     known = {line.rank for line in record.exits}
     return 0 if known >= {rank.rank for rank in assignment.ranks} else None
 
@@ -155,13 +163,16 @@ def _observations(assignment: Assignment, record: Record, end: End | None) -> It
     def make(kind: ObservationKind, at_ms: int, **fields: Any) -> Observation:
         return Observation("", kind, at_ms, assignment.job, assignment.attempt, **fields)
 
-    events = [line for line in (record.begin, *record.starts, record.notice, *record.exits, record.fail) if line]
+    single = (record.begin, record.hold, record.notice, record.fail)
+    events = [line for line in (*single, *record.starts, *record.exits) if line]
     for line in sorted(events, key=lambda item: item.seq):
         match line.kind:
             case LineKind.BEGIN:
                 yield make(ObservationKind.STARTING, line.at_ms)
             case LineKind.START:
                 yield make(ObservationKind.RANK_STARTED, line.at_ms, rank=line.rank)
+            case LineKind.HOLD:
+                yield make(ObservationKind.HELD, line.at_ms, rank=line.rank, exit_code=line.code)
             case LineKind.NOTICE:
                 yield make(ObservationKind.NOTICE, line.at_ms, reason=line.reason)
             case LineKind.EXIT:
@@ -173,7 +184,8 @@ def _observations(assignment: Assignment, record: Record, end: End | None) -> It
         yield make(ObservationKind.GONE, record.gone.at_ms, exit_code=record.gone.code, evidence="observed")
     elif end:
         for rank in sorted(record.running):
-            yield make(ObservationKind.RANK_ENDED, record.last_at_ms, rank=rank, evidence="lost")
+            failed = record.hold.code if record.hold and record.hold.rank == rank else None
+            yield make(ObservationKind.RANK_ENDED, record.last_at_ms, rank=rank, exit_code=failed, evidence="lost")
         if end.kind is EndKind.FAILED:
             yield make(ObservationKind.FAILED, end.at_ms, message=end.message)
         code = 1 if end.kind is EndKind.FAILED else exit_code(assignment, record)
@@ -218,6 +230,8 @@ def _with(record: Record, line: Line) -> Record:
             return replace(base, starts=(*record.starts, line))
         case LineKind.BEAT:
             return replace(base, gpus=line.gpus or record.gpus)
+        case LineKind.HOLD:
+            return replace(base, hold=record.hold or line)
         case LineKind.NOTICE:
             return replace(base, notice=record.notice or line)
         case LineKind.EXIT if line.rank not in {end.rank for end in record.exits}:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from operators.local import children, environment, layout, processes
+from operators.local.hold import FailureHold
 from operators.local.layout import MARKER, Folder, Spec
 from operators.local.meter import RankMeter
 from operators.local.ranks import Command, RankRun
@@ -59,6 +60,7 @@ class Supervisor:
         self._envs = [environment.of_rank(spec, folder, at, os.environ, programs) for at in range(len(ranks))]
         self._ray = RayCluster(folder, spec, self._envs, self._children)
         self._meter = RankMeter(spec)
+        self._hold = FailureHold(spec.assignment.hold_on_failure_ms, spec.assignment.time_limit_ms)
         self._setups: list[RankRun] = []
         self._runs: list[RankRun] = []
         self._codes: list[int] = []
@@ -159,20 +161,33 @@ class Supervisor:
 
     def _look_at_run(self) -> None:
         self._note_exits()
-        if all(run.ended for run in self._runs):
+        if all(run.noted for run in self._runs):
             self._close(next((code for code in self._codes if code), 0))
             return
         if any(self._codes) or self._ray.failure:
             self._order(StopReason.FAIL, FAIL_GRACE_MS)
-        elif (time.monotonic() - self._changed) * 1_000 >= self._spec.assignment.time_limit_ms:
+        elif self._ran_ms() >= self._spec.assignment.time_limit_ms:
             self._order(StopReason.TIMEOUT, self._spec.assignment.grace_ms)
         if self._stop_order():
             self._notice(self._runs, 0)
 
+    def _ran_ms(self) -> int:
+        """Since the ranks were started; while they run."""
+        return int((time.monotonic() - self._changed) * 1_000)
+
+    def _is_held(self, run: RankRun) -> bool:
+        """Whether a rank that has ended is kept, with all of its gang, because one of them has failed."""
+        if self._phase is not Phase.RUNNING or self._stop_order():
+            return False
+        if run.code and self._hold.begin(run.rank, self._ran_ms()):
+            self._record.append(LineKind.HOLD, rank=run.rank, code=run.code)
+        return self._hold.is_on(self._ran_ms())
+
     def _note_exits(self) -> None:
-        for at, run in enumerate(self._runs):
+        # After a hold the rank that began it is the first to have ended: its code is the attempt's.
+        for at, run in sorted(enumerate(self._runs), key=lambda item: item[1].rank != self._hold.rank):
             run.look(kill_rest=self._phase is Phase.RUNNING)
-            if run.ended and not run.noted:
+            if run.ended and not run.noted and not self._is_held(run):
                 run.noted = True
                 self._codes.append(run.code or 0)
                 self._record.append(LineKind.EXIT, rank=run.rank, code=run.code)

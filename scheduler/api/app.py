@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from scheduler.api import (
+    artifacts,
     attempts,
     docs,
     jobs,
@@ -34,6 +35,7 @@ ROUTERS = (
     money.router,
     tokens.router,
     packages.router,
+    artifacts.router,
     operator.router,
     attempts.router,
     system.router,

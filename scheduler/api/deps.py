@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from scheduler.services.actors import Actor
 from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
-from scheduler.services.ports import Ids, LogStore, PackageStore, Store
+from scheduler.services.ports import ArtifactStore, Ids, LogStore, PackageStore, Store
 from scheduler.services.tokens import authenticate
 
 MEBIBYTE = 1024 * 1024
@@ -25,6 +25,9 @@ class Limits:
     body_bytes: int = MEBIBYTE
     package_bytes: int = 64 * MEBIBYTE
     log_chunk_bytes: int = MEBIBYTE
+    """Of a log or of an artifact, in one request."""
+    artifact_bytes: int = 256 * MEBIBYTE
+    """All artifacts of an attempt together."""
     packages_at_once: int = 32
     """Packages that may arrive at the same time; more are told to come back."""
     packages_per_user: int = 2
@@ -46,6 +49,7 @@ class Deps:
     policies: EffectivePolicies
     packages: PackageStore
     logs: LogStore
+    artifacts: ArtifactStore
     ids: Ids
     secret: Callable[[], str]
     attempt_tokens: AttemptTokens

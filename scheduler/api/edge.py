@@ -37,7 +37,7 @@ def body_limit(path: str, limits: Limits) -> int:
     """How many bytes a body to this path may have."""
     if path.startswith("/api/v1/packages/"):
         return limits.package_bytes
-    if path.startswith("/api/v1/operator/") and "/logs/" in path:
+    if path.startswith("/api/v1/operator/") and ("/logs/" in path or "/artifacts/" in path):
         return limits.log_chunk_bytes
     return limits.body_bytes
 

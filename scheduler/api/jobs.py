@@ -32,9 +32,10 @@ Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=su
 
 @router.post("", status_code=201, responses=also(200, "The job that this key made before.", JobBody) | writes(404))
 def submit_job(deps: D, actor: Caller, task: TaskBody, key: Key, response: Response) -> JobBody:
-    """Queue a task as a job. The same key and task again give the same job and 200."""
+    """Queue a task as a job, or as the jobs of an array. The same key and task again give the same job and 200."""
     job_id, now_ms = deps.ids.new(), deps.clock()
-    body, is_new = submit.submit(deps.store, deps.policies, deps.packages, task, actor, key, job_id, now_ms)
+    members = [deps.ids.new() for _ in range(task.range.size)] if task.range else []
+    body, is_new = submit.submit(deps.store, deps.policies, deps.packages, task, actor, key, job_id, now_ms, members)
     response.status_code = 201 if is_new else 200
     return body
 
@@ -56,11 +57,12 @@ def list_jobs(
     user: Filter = "",
     name: Filter = "",
     ended: Annotated[bool, Query(alias="all", description="also jobs that have ended")] = False,
+    fold: Annotated[bool, Query(description="one row for each array, as `array` tells")] = False,
     cursor: Cursor = "",
     limit: Limit = 100,
 ) -> Listing[JobBody]:
     """Jobs that the caller may see, newest first."""
-    wanted = job_views.JobFilter(org=org, project=project, state=state, user=user, name=name, ended=ended)
+    wanted = job_views.JobFilter(org=org, project=project, state=state, user=user, name=name, ended=ended, fold=fold)
     after = from_number_cursor(cursor)
     with deps.store.read() as view:
         found = job_views.list_jobs(view, actor, wanted, why.reasons(view), after, limit, deps.clock())
@@ -69,12 +71,12 @@ def list_jobs(
 
 @router.get("/{job}", responses=reads(404))
 def get_job(deps: D, actor: Caller, job: PathName) -> JobBody:
-    """A job by its id, or the caller's newest of this name."""
+    """A job or an array by its id, or the caller's newest of this name; ``NAME.3`` is one member of an array."""
     with deps.store.read() as view:
         return job_views.get_job(view, actor, job, why.reasons(view), deps.clock())
 
 
-@router.get("/{job}/events", responses=reads(404))
+@router.get("/{job}/events", responses=reads(404, 409))
 def list_events(deps: D, actor: Caller, job: PathName) -> Listing[EventBody]:
     """A job's history, oldest first."""
     with deps.store.read() as view:
@@ -107,7 +109,7 @@ def release_job(deps: D, actor: Caller, job: PathName) -> JobBody:
     return jobs.release(deps.store, actor, job, deps.clock())
 
 
-@router.get("/{job}/logs", response_class=Response, responses=raw_answer("text/plain") | errors(404) | reads())
+@router.get("/{job}/logs", response_class=Response, responses=raw_answer("text/plain") | errors(404, 409) | reads())
 def read_logs(
     deps: D,
     actor: Caller,

@@ -13,6 +13,8 @@ from scheduler.core.errors import Fatal
 BAD_VALUE = "DURE-1008"
 # What every kind of name is made of; what a name really is, the server knows.
 PLAIN = r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}"
+# A member of an array as tables show it; a path of the API takes no brackets.
+MEMBER = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9-]*)\[(?P<index>[0-9]{1,6})\]\Z", re.ASCII)
 SLASHED = rf"(?:{PLAIN}/)?{PLAIN}"
 
 
@@ -29,7 +31,7 @@ class Named(click.ParamType):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text as it is; raises Fatal for one that cannot be a name."""
-        text = str(value)
+        text = MEMBER.sub(r"\g<name>.\g<index>", str(value)) if self is JOB else str(value)
         required = isinstance(param, click.Argument) and param.required
         if self._pattern.fullmatch(text) or (not text and not required):
             return text

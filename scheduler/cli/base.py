@@ -146,7 +146,9 @@ class LazyGroup(Pages, click.Group):
 
 
 class Group(Pages, click.Group):
-    """A noun with its verbs, all in one module."""
+    """A noun with its verbs, all in one module. elsewhere: verbs that people look for here, and what does it."""
+
+    elsewhere: Mapping[str, str] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of their definition."""

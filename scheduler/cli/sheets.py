@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduler.cli import arrays
 from scheduler.cli import tables as t
 from scheduler.cli.tables import Column, Sheet
 from scheduler.schema import bodies
@@ -9,9 +10,9 @@ from scheduler.schema import bodies
 JOBS = Sheet(
     (
         Column("ID", t.text("id")),
-        Column("NAME", t.text("name"), cuts=True),
+        Column("NAME", arrays.name_of, cuts=True),
         Column("STATE", t.text("state")),
-        Column("REASON", t.text("reason")),
+        Column("REASON", arrays.reason_of),
         Column("GPUS", t.gang, leaves=2),
         Column("TIER", t.tier_or_wanted, leaves=1),
         Column("WAIT/RUN", t.waited_or_ran, right=True, leaves=3),
@@ -32,9 +33,9 @@ JOB = Sheet(
     t.note(
         (
             ("Job", t.text("id")),
-            ("Name", t.text("name")),
+            ("Name", arrays.name_of),
             ("State", t.text("state")),
-            ("Reason", t.text("reason")),
+            ("Reason", arrays.reason_of),
             ("Message", t.text("message")),
             ("Exit code", t.exit_status),
             ("Project", lambda row, view: f"{row.org}/{row.project}"),
@@ -66,6 +67,19 @@ EVENTS = Sheet(
     t.by_field("event"),
     t.fields_of(bodies.EventBody),
     empty="nothing has happened yet",
+)
+ARTIFACTS = Sheet(
+    (
+        Column("PATH", t.text("path"), folds=True),
+        Column("SIZE", lambda row, view: t.NOTHING if row.why else f"{row.size:,}", right=True),
+        Column("SHA-256", lambda row, view: row.sha256[:12] or t.NOTHING, leaves=1),
+        Column("ATTEMPT", t.number("attempt"), right=True, leaves=2),
+        Column("STATE", lambda row, view: f"{row.state}: {row.why}" if row.why else row.state, folds=True),
+    ),
+    t.by_field("path"),
+    t.by_field("path"),
+    t.fields_of(bodies.ArtifactBody),
+    empty="no artifacts: what a job writes to $DURE_ARTIFACTS is collected when its attempt ends",
 )
 QUOTA = Sheet(
     (

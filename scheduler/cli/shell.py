@@ -106,7 +106,9 @@ def usage_error(error: click.ClickException) -> DureError:
     fix = f"{path} --help"
     if isinstance(error, click.NoSuchCommand):
         message = f'there is no command "{path} {_capped(error.command_name)}"'
-        return DureError(NO_COMMAND, message, _guess(error.possibilities, f"{path} ") or fix)
+        elsewhere = getattr(context.command, "elsewhere", {}).get(error.command_name) if context else None
+        guess = f"did you mean {elsewhere}?" if elsewhere else _guess(error.possibilities, f"{path} ")
+        return DureError(NO_COMMAND, message, guess or fix)
     if isinstance(error, click.NoSuchOption):
         message = f'"{path}" has no option {_capped(error.option_name)}'
         return DureError(NO_OPTION, message, _guess(error.possibilities, "") or fix)

@@ -19,6 +19,7 @@ from scheduler.client.errors import ApiProblem
 from scheduler.client.package import Package, files_text, pack, size_text
 from scheduler.core.errors import DureError, Fatal, Finding, Retry
 from scheduler.core.units import MS_PER_SECOND, format_duration
+from scheduler.schema.arrays import parse_array
 from scheduler.schema.bodies import JobBody, PlanBody, TaskBody
 from scheduler.schema.task import Override, Task, read_task, task_from_command
 
@@ -35,6 +36,8 @@ PATHS = {
     "retries": "retries",
     "name": "name",
     "entrypoint": "entrypoint",
+    "array": "array",
+    "hold_on_failure": "hold_on_failure",
 }
 # What a refusal is about, so that it can be shown at its place in the task file.
 FIELD_BY_CODE = {
@@ -42,6 +45,8 @@ FIELD_BY_CODE = {
     "DURE-1105": "gpus",
     "DURE-1106": "gpus",
     "DURE-2101": "gpus",
+    "DURE-1310": "array",
+    "DURE-1311": "hold_on_failure_seconds",
     "DURE-2102": "time_seconds",
     "DURE-3002": "project",
 }
@@ -143,6 +148,7 @@ class Draft:
         rows = [
             ("GPUs", f"{task.nodes} x {task.gpus.per_node} {flavor} = {total}, time limit {self._limit(plan)}"),
             ("Tier", ", then ".join(task.tiers)),
+            *array_rows(task.array, plan),
             *price_rows(plan),
             ("Runs", _shortened(task.run) + (" (as the Ray driver)" if task.entrypoint == "ray" else "")),
         ]
@@ -195,6 +201,17 @@ def price_rows(plan: PlanBody | None) -> list[tuple[str, str]]:
     return list(zip(labels, [*texts, "what the tenant pays, before VAT"], strict=True))
 
 
+def array_rows(array: str, plan: PlanBody | None) -> list[tuple[str, str]]:
+    """A line with the size of an array, and what all of it may cost at most in its dearest tier; none for one job."""
+    if not array:
+        return []
+    known = parse_array(array)
+    text = f"{array}: {known.size} jobs" + (f", at most {known.at_once} at once" if known.is_limited else "")
+    if plan:
+        text += f"; at most {won_of(max(item.all_jobs_microwon for item in plan.tiers))} for all"
+    return [("Array", text)]
+
+
 def limit_text(seconds: int) -> str:
     """A time limit in hours, or in its own unit where it is no whole number of hours."""
     hours, rest = divmod(seconds, SECONDS_PER_HOUR)
@@ -207,7 +224,8 @@ def _overrides(config: Configuration, given: Mapping[str, Any]) -> Iterator[Over
         yield Override("project", config.project_path() or os.environ[PROJECT_VARIABLE], f"${PROJECT_VARIABLE}")
     for name, path in PATHS.items():
         if given.get(name) is not None:
-            yield Override(path, text_of(str(given[name]), f"--{name}"), f"--{name}")
+            option = f"--{name.replace('_', '-')}"
+            yield Override(path, text_of(str(given[name]), option), option)
     project = config.project_path(str(given.get("project") or "")) if given.get("project") else ""
     if project:
         yield Override("project", project, "--project")

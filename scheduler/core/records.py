@@ -8,6 +8,7 @@ Instants end in ``_ms`` (UTC milliseconds). Money is micro-won, usage milli-GPU-
 
 from __future__ import annotations
 
+from scheduler.core.records_artifacts import ArtifactRecord
 from scheduler.core.records_jobs import (
     AttemptRecord,
     CheckpointRecord,
@@ -42,6 +43,7 @@ from scheduler.core.records_registry import (
 
 Record = (
     JobRecord
+    | ArtifactRecord
     | AttemptRecord
     | RankRecord
     | NodeRecord
@@ -71,6 +73,7 @@ Record = (
 RECORD_KINDS: tuple[type[Record], ...] = Record.__args__
 
 __all__ = [
+    "ArtifactRecord",
     "AttemptRecord",
     "CheckpointRecord",
     "ClusterRecord",

@@ -42,12 +42,16 @@ class JobRecord:
     """Attempts that failed by themselves, counted against ``retries``."""
     package_sha256: str = ""
     held_by: str = ""
-    """``user`` or ``admin`` while Held or to be Held once its attempt is Gone."""
+    """``user`` or ``admin`` while Held or to be Held once its attempt is Gone; ``array``: its turn has not come."""
     cancelled_by: str = ""
     not_before_ms: int = 0
     ended_at_ms: int = 0
     message: str = ""
     """One sentence about how it ended, for people."""
+    array: str = ""
+    """The array that it is a member of, "" for a single job; array_text is what was asked for, such as ``1-20%4``."""
+    array_index: int = 0
+    array_text: str = ""
     version: int = 1
 
 
@@ -88,6 +92,9 @@ class AttemptRecord:
     settled: bool = False
     """Every slice of it is in the ledger."""
     exit_code: int | None = None
+    """Of the whole attempt when it is Gone; while it is held after a failure, the failed rank's."""
+    hold_until_ms: int = 0
+    """A rank has failed and its GPUs are held until then, on the cluster's clock, to be looked at; 0: not so."""
     unproven: bool = False
     message: str = ""
     version: int = 1

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from scheduler.core.lifecycle import ATTEMPT_STEPS, JOB_STEPS, AttemptState
 from scheduler.core.records import (
     RECORD_KINDS,
+    ArtifactRecord,
     AttemptRecord,
     ClusterRecord,
     CycleRecord,
@@ -86,7 +87,7 @@ ORDERS: Mapping[type[Record], tuple[Order, ...]] = {
 }
 
 ONE_OF: Mapping[type[Record], Mapping[str, tuple[str, ...]]] = {
-    JobRecord: {"held_by": ("", "user", "admin")},
+    JobRecord: {"held_by": ("", "user", "admin", "array")},
     RankRecord: {"evidence": ("", "observed", "lost")},
     SliceRecord: {"evidence": ("observed", "lost")},
     OrgRecord: {"state": ("applied", "verified", "suspended", "expired", "closed")},
@@ -110,6 +111,7 @@ POSITIVE: Mapping[type[Record], frozenset[str]] = {
     AttemptRecord: frozenset({"number", "gpus", "version"}),
     RankRecord: frozenset({"attempt", "gpus", "version"}),
     SliceRecord: frozenset({"attempt", "gpus"}),
+    ArtifactRecord: frozenset({"attempt"}),
     LedgerTxRecord: frozenset({"seq"}),
     LedgerEntryRecord: frozenset({"seq"}),
     CycleRecord: frozenset({"number"}),
@@ -118,7 +120,7 @@ POSITIVE: Mapping[type[Record], frozenset[str]] = {
 """Integer fields that are 1 or more. ``version`` of every record that changes is, too."""
 
 INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
-    JobRecord: (("state",), ("org", "project", "state"), ("user", "name"), ("submitted_seq",)),
+    JobRecord: (("state",), ("org", "project", "state"), ("user", "name"), ("submitted_seq",), ("array",)),
     AttemptRecord: (("state",), ("cluster", "state"), ("settled",), ("org", "project")),
     ObservationRecord: (("job", "attempt"), ("cluster", "at_ms")),
     MemberRecord: (("scope",),),

@@ -28,6 +28,7 @@ from scheduler.services.attempt_tokens import attempt_tokens
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.settle import Settler
+from scheduler.store.artifacts import FolderArtifactStore
 from scheduler.store.files import FolderLogStore
 from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
@@ -108,7 +109,7 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
 
     also: a further fault that makes the server unready, "" for none.
     """
-    for folder in (settings.data, settings.data / "packages", settings.data / "logs"):
+    for folder in (settings.data, settings.data / "packages", settings.data / "logs", settings.data / "artifacts"):
         make_folder(folder)
     store = open_store(database_url(settings), migrate=True)
     policies, clock, times, version = EffectivePolicies(), WallClock(), CycleTimes(), own_version()
@@ -127,6 +128,7 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         policies=policies,
         packages=ReceivingPackages(settings.data / "packages", bytes_max=settings.package_bytes_max),
         logs=FolderLogStore(settings.data / "logs"),
+        artifacts=FolderArtifactStore(settings.data / "artifacts", bytes_max=settings.artifact_bytes_max),
         ids=RandomIds(),
         secret=new_secret,
         attempt_tokens=attempt_tokens(store, new_secret()),
@@ -134,7 +136,11 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         version=version,
         metrics=lambda: exposition(registry),
         unready=unready,
-        limits=Limits(body_bytes=settings.body_bytes_max, package_bytes=settings.package_bytes_max),
+        limits=Limits(
+            body_bytes=settings.body_bytes_max,
+            package_bytes=settings.package_bytes_max,
+            artifact_bytes=settings.artifact_bytes_max,
+        ),
         hosts=settings.allowed_hosts,
         metrics_open=settings.metrics_open,
     )

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from operators.artifacts import ArtifactShipper
 from operators.http import HttpControlPlane
 from operators.local.backend import LocalBackend
 from operators.local.gpus import parse_gpus
@@ -178,9 +179,11 @@ def local_operator(
     settings: Settings, nodes: tuple[Node, ...], url: str, token: str, plane: ControlPlane
 ) -> Iterator[tuple[Driver, str]]:
     """The local cluster's operator, talking to the API like any other, and a note about its devices."""
-    backend = LocalBackend(settings.data, settings.cluster, nodes, open_nvml(), api_url=url)
+    most = settings.artifact_bytes_max
+    backend = LocalBackend(settings.data, settings.cluster, nodes, open_nvml(), api_url=url, artifact_bytes_max=most)
     with contextlib.closing(backend), Client(url, token, timeout_seconds=CALL_SECONDS) as client:
-        loop = OperatorLoop(settings.cluster, backend, HttpControlPlane(client, settings.cluster))
+        far = HttpControlPlane(client, settings.cluster)
+        loop = OperatorLoop(settings.cluster, backend, far, artifacts=ArtifactShipper(backend, far))
         metrics = RunningGpus(plane.registry)
         yield (
             Driver("operator", _ticks(loop, metrics, plane.clock), settings.operator_interval_ms),

@@ -8,6 +8,13 @@ is milli-GPU-milliseconds; money is micro-won unless a field ends in ``_won``.
 
 from __future__ import annotations
 
+from scheduler.schema.body_artifacts import (
+    ArtifactBody,
+    ArtifactFile,
+    ArtifactLeftOut,
+    ArtifactsAck,
+    ArtifactsRequest,
+)
 from scheduler.schema.body_base import (
     API_VERSION,
     RESERVED_ENV,
@@ -27,6 +34,7 @@ from scheduler.schema.body_base import (
     TierName,
 )
 from scheduler.schema.body_jobs import (
+    ArrayBody,
     BlockerBody,
     CheckpointBody,
     CheckpointRequest,
@@ -105,6 +113,12 @@ __all__ = [
     "PlanBody",
     "JobBody",
     "EventBody",
+    "ArrayBody",
+    "ArtifactBody",
+    "ArtifactFile",
+    "ArtifactLeftOut",
+    "ArtifactsAck",
+    "ArtifactsRequest",
     "BlockerBody",
     "WhyBody",
     "QuotaLine",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from scheduler.schema.arrays import TEXT_LENGTH_MAX, ArrayRange, parse_array
 from scheduler.schema.body_base import (
     Answer,
     Body,
@@ -19,6 +20,10 @@ from scheduler.schema.body_base import (
     TierName,
     UserName,
 )
+
+
+def _an_array(text: str) -> str:
+    return parse_array(text).text if text else text
 
 
 class TaskBody(Sent):
@@ -43,6 +48,28 @@ class TaskBody(Sent):
     package_sha256: Sha256 | None = None
     """The work directory's package, sent before with PUT /packages; None when nothing travels."""
     hold: bool = False
+    hold_on_failure_seconds: Annotated[int, Field(ge=0, le=90 * 86_400)] = 0
+    """How long an attempt whose rank failed keeps its GPUs; 0: not at all."""
+    array: Annotated[str, StringConstraints(max_length=TEXT_LENGTH_MAX), AfterValidator(_an_array)] = ""
+    """Indices of a job array, such as ``1-20`` or ``1-20%4``; "" for a single job."""
+
+    @property
+    def range(self) -> ArrayRange | None:
+        """The array's indices; None for a single job."""
+        return parse_array(self.array) if self.array else None
+
+
+class ArrayBody(Body):
+    """What a job has to do with a job array: one member of it, or the whole of it in one row."""
+
+    id: str
+    indices: str
+    """As they were asked for, such as ``1-20%4``."""
+    size: int
+    index: int | None = None
+    """This member's index; None where the row stands for the whole array."""
+    states: dict[str, int] = Field(default={})
+    """Members by state, where the row stands for the whole array."""
 
 
 class JobBody(Answer):
@@ -78,6 +105,9 @@ class JobBody(Answer):
     """The job's own count then, where it gave one."""
     message: str = ""
     held_gpu_seconds: int = 0
+    held_until: str = ""
+    """Until when the newest attempt, which has failed, keeps its GPUs to be looked at; "" when it does not."""
+    array: ArrayBody | None = None
 
 
 class CheckpointRequest(Sent):

@@ -49,6 +49,7 @@ class AssignmentBody(Body):
     time_limit_ms: int
     grace_ms: int
     checkpoint_key: str
+    hold_on_failure_ms: int = 0
     begun: bool = False
     token: str = ""
     """What the attempt's own processes show when they say that they saved their work."""
@@ -74,7 +75,7 @@ class ObservationBody(Sent):
     """operators.ports.Observation on the wire."""
 
     id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    kind: Literal["node", "starting", "rank-started", "notice", "rank-ended", "failed", "gone"]
+    kind: Literal["node", "starting", "rank-started", "held", "notice", "rank-ended", "failed", "gone"]
     at_ms: Instant
     job: Label = ""
     attempt: Annotated[int, Field(ge=0, le=NUMBER_MAX)] = 0

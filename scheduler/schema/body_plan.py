@@ -22,6 +22,8 @@ class PlanTierBody(Body):
     most_microwon: int
     """For one attempt that uses its whole time limit and the grace that follows it."""
     """What the tenant pays for an attempt that uses all its GPUs up to its time limit, in micro-won."""
+    all_jobs_microwon: int
+    """For one such attempt of every job of the array; of a single job ``most_microwon``."""
 
 
 class PlanBody(Answer):
@@ -37,6 +39,10 @@ class PlanBody(Answer):
     gpus: int
     time_seconds: int
     """Time limit of one attempt; the policy's default where the task names none."""
+    jobs: int = 1
+    """Jobs that it becomes: more than one for an array."""
+    at_once: int = 1
+    """How many of them may wait or run at once."""
     tiers: list[PlanTierBody]
     """In the order in which the job accepts them."""
     policy_version: int

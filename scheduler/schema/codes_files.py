@@ -260,4 +260,33 @@ FILE_CODES: dict[str, Code] = {
         " a cluster, admins to all.",
         "dure member add kim --role member --scope project:hanbit-ai/nlp",
     ),
+    "DURE-1310": Code(
+        "no indices of an array",
+        "A job array is written as indices and ranges: 1-20, 1-20:2 (every second), 1,3,5-9; %4 after them lets at most"
+        " 4 of its jobs wait or run at once. Indices are 0 to 999999, each once, and at most 1,000 of them.",
+        'array: "1-20%4"',
+    ),
+    "DURE-1311": Code(
+        "hold longer than the time limit",
+        "An attempt that has failed is held inside its own time limit, so a longer hold would promise what cannot be.",
+        "resources: {time: 2h}, hold_on_failure: 30m",
+    ),
+    "DURE-1320": Code(
+        "artifacts that cannot be kept",
+        "A cluster lists or sends artifacts that the server does not keep: a name that is not safe on every system,"
+        " more bytes than an attempt may hand over, or more than were listed. Operators leave such files out.",
+        "dure job artifacts JOB",
+    ),
+    "DURE-1321": Code(
+        "artifacts left out",
+        "Files in the artifacts folder of an attempt were not taken: links, pipes and devices, names that some system"
+        " does not take, and what is above the number and size that an attempt may hand over. The list says why.",
+        "dure job artifacts JOB",
+    ),
+    "DURE-1322": Code(
+        "not a safe place for an artifact",
+        "Artifacts are written below the folder that was given and nowhere else. A name that would leave it, or a link"
+        " or a file that stands where a folder is needed, is refused; so is a folder that cannot be written.",
+        "dure job artifacts JOB --get --to results",
+    ),
 }

@@ -94,6 +94,22 @@ RUN_CODES: dict[str, Code] = {
     "DURE-3011": Code(
         "no such code", "There is no error code of this number in this version.", "dure explain DURE-1104"
     ),
+    "DURE-3030": Code(
+        "no such member of an array",
+        "The array has no job of this index, or the job is no array at all. A member is written NAME[3] or NAME.3.",
+        "dure queue --all --expand --name ablate",
+    ),
+    "DURE-3031": Code(
+        "no such artifact",
+        "The attempt has handed over no file of this number, or not all of its bytes have arrived yet.",
+        "dure job artifacts JOB",
+    ),
+    "DURE-3032": Code(
+        "no artifact fits the pattern",
+        "No file that the attempt has handed over, and that has arrived, has such a path. * stands for any letters, the"
+        " slash included.",
+        "dure job artifacts JOB --get '*.json' --to results",
+    ),
     "DURE-4001": Code(
         "login needed",
         "The request had no valid token: none at all, one that was withdrawn, or one of another server.",
@@ -196,5 +212,34 @@ RUN_CODES: dict[str, Code] = {
         "An attempt says that it has saved its work, and it has ended already: its report came too late. A later"
         " attempt of the job finds what was saved all the same.",
         "dure job events JOB",
+    ),
+    "DURE-6070": Code(
+        "one job of an array is needed",
+        "The name is that of a whole array, and this can be done with one job only. A member is written NAME[3] or"
+        " NAME.3, by the array's name or its id.",
+        "dure logs -f ablate[3]",
+    ),
+    "DURE-6071": Code(
+        "another file is there",
+        "The folder already holds a file of this name with other contents. It is not replaced.",
+        "dure job artifacts JOB --get --to another-folder",
+    ),
+    "DURE-6072": Code(
+        "artifacts listed twice",
+        "A cluster listed other artifacts for an attempt than it had before. What an attempt hands over is what it left"
+        " when it ended; the first list counts.",
+        "dure doctor",
+    ),
+    "DURE-6073": Code(
+        "artifact damaged",
+        "The bytes that arrived do not have the SHA-256 that the cluster told when the attempt ended. Nothing of this"
+        " file was kept.",
+        "dure job artifacts JOB --get --to results",
+    ),
+    "DURE-6074": Code(
+        "artifact does not arrive",
+        "What an operator sent of an artifact did not arrive as it was sent. It sends it again, for an hour at most;"
+        " then the file stays incomplete.",
+        "dure job artifacts JOB",
     ),
 }

@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast
 
 from scheduler.core.errors import DureError, Fatal, Finding
-from scheduler.core.units import MS_PER_SECOND
+from scheduler.core.units import MS_PER_SECOND, format_duration
+from scheduler.schema.arrays import Indices
 from scheduler.schema.bodies import RESERVED_ENV, TaskBody, TierName
 from scheduler.schema.kinds import Choice, Duration, Flag, GpuRequest, Text, Whole
 from scheduler.schema.quantities import Gpus
@@ -33,6 +34,7 @@ TIERS_DEFAULT: tuple[TierName, ...] = ("guaranteed", "borrow")
 GPUS_CODE = "DURE-1106"
 RESERVED_ENV_CODE = "DURE-1116"
 NO_PROJECT_CODE = "DURE-1117"
+HOLD_TOO_LONG_CODE = "DURE-1311"
 _LAUNCHERS = frozenset(
     {"python", "python3", "bash", "sh", "uv", "uvx", "run", "torchrun", "accelerate", "launch", "deepspeed"}
     | {"exec", "time", "env", "nohup"}
@@ -116,8 +118,17 @@ ENTRYPOINT: Field[str] = Field(
 )
 RETRIES: Field[int] = Field("retries", Whole(0, RETRIES_MAX), "How often a failed job is run again; 0 when absent.")
 HOLD: Field[bool] = Field("hold", Flag(), "Accept the job but do not start it until it is released.")
+HOLD_ON_FAILURE: Field[int] = Field(
+    "hold_on_failure",
+    Duration(MS_PER_SECOND, TIME_MAX_MS),
+    "How long an attempt whose rank failed keeps its GPUs, at its cost, so that it can be looked at.",
+)
+ARRAY: Field[str] = Field("array", Indices(), "Indices of a job array, such as 1-20 or 1-20%4: one job for each.")
 TASK = Objects(
-    (NAME, PROJECT, RESOURCES, NUM_NODES, TIER, WORKDIR, ENV, SETUP, RUN, ENTRYPOINT, RETRIES, HOLD),
+    (
+        *(NAME, PROJECT, RESOURCES, NUM_NODES, TIER, WORKDIR, ENV, SETUP, RUN),
+        *(ENTRYPOINT, RETRIES, HOLD, HOLD_ON_FAILURE, ARRAY),
+    ),
     unsupported={
         "any_of": Unsupported("alternative requests are not supported yet", "name one request in resources"),
         "data": Unsupported("data mounts are not supported yet", "read the data in setup or run"),
@@ -146,15 +157,18 @@ TASK = Objects(
 # Paths by which flags and variables may set a field, beside env.NAME.
 SETTABLE = frozenset(
     {"name", "project", "resources.gpus", "resources.nodes", "resources.time", "tier", "workdir", "setup", "run"}
-    | {"entrypoint", "retries", "hold"}
+    | {"entrypoint", "retries", "hold", "hold_on_failure", "array"}
 )
 _BODY_PATHS = {"gpus": "resources.gpus", "nodes": "resources.nodes", "time_seconds": "resources.time", "tiers": "tier"}
+_BODY_PATHS |= {"hold_on_failure_seconds": "hold_on_failure"}
 # What a refusal of the server is about, where that is one field.
 _FIELD_BY_CODE = {
     "DURE-1104": "resources.gpus",
     "DURE-1105": "resources.gpus",
     "DURE-1106": "resources.gpus",
     "DURE-1107": "workdir",
+    "DURE-1310": "array",
+    "DURE-1311": "hold_on_failure",
     "DURE-2101": "resources.gpus",
     "DURE-2102": "resources.time",
     "DURE-2103": "project",
@@ -192,6 +206,8 @@ class Task:
     entrypoint: Literal["script", "ray"]
     retries: int
     hold: bool
+    hold_on_failure_seconds: int
+    array: str
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
     values: Values = field(default_factory=lambda: Values(Place(1, 1)), compare=False, repr=False)
 
@@ -214,6 +230,8 @@ class Task:
             retries=self.retries,
             package_sha256=package_sha256,
             hold=self.hold,
+            hold_on_failure_seconds=self.hold_on_failure_seconds,
+            array=self.array,
         )
 
     def locate(self, finding: Finding) -> Finding:
@@ -290,6 +308,8 @@ def _task(report: Report, values: Values) -> Task | None:
         entrypoint=cast(Literal["script", "ray"], values.get_or(ENTRYPOINT, "script")),
         retries=values.get_or(RETRIES, 0),
         hold=values.get_or(HOLD, False),
+        hold_on_failure_seconds=values.get_or(HOLD_ON_FAILURE, 0) // MS_PER_SECOND,
+        array=values.get_or(ARRAY, ""),
         places=MappingProxyType({path: report.where(place) for path, place in report.places.items()}),
         values=values,
     )
@@ -332,6 +352,10 @@ def _check(report: Report, values: Values) -> None:
     for name in values.get(ENV) or {}:
         if RESERVED_ENV.match(name):
             report.add_at(f"env.{name}", RESERVED_ENV_CODE, f"env.{name} is set by Dure", "choose another name")
+    time_ms, hold_ms = resources.get(TIME), values.get(HOLD_ON_FAILURE)
+    if time_ms and hold_ms and hold_ms > time_ms:
+        message = f"hold_on_failure is longer than the time limit of {format_duration(time_ms)}"
+        report.add_at("hold_on_failure", HOLD_TOO_LONG_CODE, message, f"write at most {format_duration(time_ms)}")
     run = values.get(RUN)
     if (RUN not in values and "run" not in values.guessed) or (run is not None and not run.strip()):
         what = "is missing" if RUN not in values else "is empty"

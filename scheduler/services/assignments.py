@@ -9,7 +9,9 @@ from scheduler.core.effective import GRACE_DEFAULT_MS, EffectivePolicy
 from scheduler.core.lifecycle import AttemptState, StopReason
 from scheduler.core.model import Rank, Tier
 from scheduler.core.records import AttemptRecord, JobRecord
-from scheduler.schema.bodies import AssignmentBody, PullBody, PullRequest, RankBody, StopBody
+from scheduler.core.units import MS_PER_SECOND
+from scheduler.schema.arrays import parse_array
+from scheduler.schema.bodies import AssignmentBody, PullBody, PullRequest, RankBody, StopBody, TaskBody
 from scheduler.services.actors import Actor, require
 from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
@@ -57,13 +59,15 @@ def _assignment(
     job = view.get(JobRecord, attempt.job)
     if job is None:
         raise LookupError(f"attempt {attempt.job}-a{attempt.number} has no job")
-    task = json.loads(job.task_json)
+    task = TaskBody.model_validate_json(job.task_json)
     grace_ms = grace_of(policy, attempt.tier)
     ranks: tuple[Rank, ...] = from_json(tuple[Rank, ...], json.loads(attempt.ranks_json))
     stop = None
-    if attempt.stop_reason is StopReason.CANCEL:
+    # Its owner releases what is held after a failure; of other failures the cluster itself has told.
+    is_released = attempt.stop_reason is StopReason.FAIL and attempt.hold_until_ms > 0
+    if attempt.stop_reason is StopReason.CANCEL or is_released:
         grace_ms = min(grace_ms, GRACE_DEFAULT_MS)
-    if attempt.stop_reason in ORDERED:
+    if attempt.stop_reason in ORDERED or is_released:
         stop = StopBody(reason=str(attempt.stop_reason), grace_ms=grace_ms)
     return AssignmentBody(
         job=attempt.job,
@@ -74,18 +78,27 @@ def _assignment(
         tier=str(attempt.tier),
         flavor=attempt.flavor,
         ranks=[RankBody(rank=rank.rank, node=rank.node, gpus=rank.gpus) for rank in ranks],
-        entrypoint=task["entrypoint"],
-        run=task["run"],
-        setup=task["setup"],
-        env=task["env"],
+        entrypoint=task.entrypoint,
+        run=task.run,
+        setup=task.setup,
+        env=task.env | _array_env(job),
         package_sha256=job.package_sha256,
         time_limit_ms=job.time_limit_ms,
         grace_ms=grace_ms,
         checkpoint_key=job.id,
+        hold_on_failure_ms=task.hold_on_failure_seconds * MS_PER_SECOND,
         begun=attempt.starting_at_ms > 0,
         token=tokens.token(attempt.job, attempt.number),
         stop=stop,
     )
+
+
+def _array_env(job: JobRecord) -> dict[str, str]:
+    """What a member of an array is told of its place; the names belong to Dure, so no task sets them."""
+    if not job.array:
+        return {}
+    size = parse_array(job.array_text).size
+    return {"DURE_ARRAY_ID": job.array, "DURE_ARRAY_INDEX": str(job.array_index), "DURE_ARRAY_COUNT": str(size)}
 
 
 def _forgettable(view: Reader, cluster: str, name: str) -> bool:

@@ -18,6 +18,7 @@ from scheduler.core.model import Rank
 from scheduler.core.records import AttemptRecord, ClusterRecord, JobRecord, NodeRecord, RankRecord
 from scheduler.core.units import MS_PER_SECOND
 from scheduler.schema.bodies import ObservationBody, TaskBody
+from scheduler.services import arrays
 from scheduler.services.ports import Where, Writer
 
 RANKS_MAX = 100_000
@@ -45,6 +46,7 @@ class ObservedAttempt:
         rules: dict[str, Callable[[ObservationBody], None]] = {
             "starting": self._starting,
             "rank-started": self._rank_started,
+            "held": self._held,
             "notice": self._notice,
             "rank-ended": self._rank_ended,
             "failed": self._failed,
@@ -95,8 +97,18 @@ class ObservedAttempt:
             return
         state = step_attempt(self._attempt.state, AttemptState.STOPPING)
         stopped = replace(self._attempt, state=state, stop_reason=reason, stop_at_ms=self._now_ms)
-        self._save(replace(stopped, message=message or self._attempt.message))
+        self._save(replace(stopped, message=self._attempt.message or message))
         self._tx.append(AttemptStopping(self._attempt.job, self._attempt.number, reason), self._now_ms)
+
+    def _held(self, seen: ObservationBody) -> None:
+        """A rank has failed and the attempt keeps its GPUs, Running, until its hold or its time limit is over."""
+        job = self._tx.get(JobRecord, seen.job)
+        if self._attempt.state is not AttemptState.RUNNING or self._attempt.hold_until_ms or job is None:
+            return
+        hold_ms = _task(job).hold_on_failure_seconds * MS_PER_SECOND
+        until_ms = min(seen.at_ms + hold_ms, (self._attempt.running_at_ms or seen.at_ms) + job.time_limit_ms)
+        message = f"rank {seen.rank} ended with exit code {seen.exit_code}"
+        self._save(replace(self._attempt, hold_until_ms=until_ms, exit_code=seen.exit_code, message=message))
 
     def _notice(self, seen: ObservationBody) -> None:
         self._stop(StopReason(seen.reason))
@@ -127,8 +139,9 @@ class ObservedAttempt:
         elif self._attempt.state is not AttemptState.ADMITTED or seen.exit_code:
             self._stop(StopReason.FAIL if seen.exit_code else StopReason.FINISH)
         state = step_attempt(self._attempt.state, AttemptState.GONE)
+        code = self._attempt.exit_code if seen.exit_code is None else seen.exit_code  # known early after a hold
         gone_at_ms = max(seen.at_ms, self._attempt.admitted_at_ms)
-        gone = replace(self._attempt, state=state, gone_at_ms=gone_at_ms, exit_code=seen.exit_code)
+        gone = replace(self._attempt, state=state, gone_at_ms=gone_at_ms, exit_code=code)
         self._save(gone)
         self._free_nodes()
         job = self._tx.get(JobRecord, seen.job)
@@ -139,6 +152,7 @@ class ObservedAttempt:
         if not self._tx.change(after, version=job.version):
             raise Retry("DURE-6001", "the job changed at the same moment", "the operator repeats the report")
         self._tx.append(AttemptGone(seen.job, seen.attempt, after.state, after.not_before_ms), self._now_ms)
+        arrays.refill(self._tx, after, self._now_ms)
 
     def _end_untraced(self) -> bool:
         """Ranks that started and of which no end is left end where their cluster had vouched for them last.
@@ -169,8 +183,8 @@ class ObservedAttempt:
                 raise Retry("DURE-6001", "a node changed at the same moment", "the operator repeats the report")
 
 
-def _retries(job: JobRecord) -> int:
-    return TaskBody.model_validate_json(job.task_json).retries
+def _task(job: JobRecord) -> TaskBody:
+    return TaskBody.model_validate_json(job.task_json)
 
 
 def job_after(job: JobRecord, gone: AttemptRecord, now_ms: int) -> JobRecord:
@@ -178,12 +192,15 @@ def job_after(job: JobRecord, gone: AttemptRecord, now_ms: int) -> JobRecord:
 
     A clean exit has Succeeded whatever was asked meanwhile. A lost attempt, and one that is gone without a
     reason because nothing of it was created, is repeated without counting against ``retries``; an evicted one
-    waits again; a failed one as often as ``retries`` says.
+    waits again; a failed one as often as ``retries`` says. One that was held after a failure has failed, whatever
+    ended the hold; a cancel says that there is no further attempt.
     """
     reason = gone.stop_reason
     clean = gone.exit_code == 0 and reason is not StopReason.LOST
     if clean and (gone.running_at_ms or reason is StopReason.FINISH):
         return replace(job, state=JobState.SUCCEEDED, ended_at_ms=now_ms, message="")
+    if gone.hold_until_ms and gone.exit_code:
+        return _failed(job, gone, now_ms)
     if job.cancelled_by:
         message = f"cancelled by {job.cancelled_by}"
         return replace(job, state=JobState.CANCELLED, ended_at_ms=now_ms, message=message)
@@ -198,8 +215,13 @@ def job_after(job: JobRecord, gone: AttemptRecord, now_ms: int) -> JobRecord:
             message = f"lost {losses} times, the most the platform repeats"
             return replace(job, state=JobState.FAILED, losses=losses, ended_at_ms=now_ms, message=message)
         return replace(job, state=waiting, losses=losses, not_before_ms=0, message="lost; it waits again")
+    return _failed(job, gone, now_ms)
+
+
+def _failed(job: JobRecord, gone: AttemptRecord, now_ms: int) -> JobRecord:
+    waiting = JobState.HELD if job.held_by else JobState.QUEUED
     failures = job.failures + 1
-    if failures <= _retries(job):
+    if not job.cancelled_by and failures <= _task(job).retries:
         not_before_ms = now_ms + backoff_ms(failures)
         return replace(job, state=waiting, failures=failures, not_before_ms=not_before_ms, message=gone.message)
     message = gone.message or f"exit code {gone.exit_code}"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, JobState
 from scheduler.core.records import AttemptRecord, JobRecord, ObservationRecord, WaitingRecord
 from scheduler.schema.bodies import EventBody, JobBody, Listing
+from scheduler.schema.times import local_text
+from scheduler.services import arrays
 from scheduler.services.actors import Actor
 from scheduler.services.cycle import NEWEST
 from scheduler.services.job_bodies import instant, job_body
-from scheduler.services.jobs import find_job, newest_attempt
+from scheduler.services.jobs import find_members, newest_attempt
 from scheduler.services.ports import Reader, Where
 
 EVENTS_MAX = 10_000
@@ -20,7 +23,10 @@ BATCH_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs a list shows; ``ended`` adds those in a terminal state. Empty texts filter nothing."""
+    """Which jobs a list shows; ``ended`` adds those in a terminal state. Empty texts filter nothing.
+
+    fold: of an array one row, with all its members, at the place of its newest one that is listed.
+    """
 
     org: str = ""
     project: str = ""
@@ -28,6 +34,7 @@ class JobFilter:
     user: str = ""
     name: str = ""
     ended: bool = False
+    fold: bool = False
 
 
 def list_jobs(
@@ -49,16 +56,39 @@ def list_jobs(
         where.append(Where("org", "in", actor.orgs))
     found: list[JobBody] = []
     following, last_seq = "", 0
+    shown = _ShownArrays(view, where, cursor)
     for job in _newest_first(view, where, cursor, limit + 1):
-        if not actor.sees_project(job.org, job.project):
+        if not actor.sees_project(job.org, job.project) or (wanted.fold and shown.has(job)):
             continue
         if len(found) == limit:
             following = str(last_seq)
             break
-        reason = reason_of(job) if job.state is JobState.QUEUED else ""
-        found.append(job_body(job, newest_attempt(view, job), reason, now_ms))
+        found.append(_row(view, job, wanted.fold, reason_of, now_ms))
         last_seq = job.submitted_seq
     return Listing[JobBody](kind="JobList", items=found, next=following)
+
+
+class _ShownArrays:
+    """Arrays whose row stands on this page or on an earlier one."""
+
+    def __init__(self, view: Reader, where: Sequence[Where], cursor: int) -> None:
+        self._view, self._where, self._cursor = view, where, cursor
+        self._arrays: set[str] = set()
+
+    def has(self, job: JobRecord) -> bool:
+        """Whether the job is a member of such an array; from then on its array is one."""
+        if not job.array or job.array in self._arrays:
+            return bool(job.array)
+        self._arrays.add(job.array)
+        earlier = (Where("array", "=", job.array), Where("submitted_seq", ">=", self._cursor))
+        return self._cursor > 0 and self._view.count(JobRecord, *self._where, *earlier) > 0
+
+
+def _row(view: Reader, job: JobRecord, fold: bool, reason_of: Callable[[JobRecord], str], now_ms: int) -> JobBody:
+    if fold and job.array:
+        return arrays.whole(view, arrays.members_of(view, job.array), reason_of, now_ms)
+    reason = reason_of(job) if job.state is JobState.QUEUED else ""
+    return job_body(job, newest_attempt(view, job), reason, now_ms)
 
 
 def _newest_first(view: Reader, where: Sequence[Where], cursor: int, batch: int) -> Iterator[JobRecord]:
@@ -73,10 +103,9 @@ def _newest_first(view: Reader, where: Sequence[Where], cursor: int, batch: int)
 
 
 def get_job(view: Reader, actor: Actor, name: str, reason_of: Callable[[JobRecord], str], now_ms: int) -> JobBody:
-    """A job by its id, or the actor's newest of this name; raises NotFound alike for absent and hidden."""
-    job = find_job(view, actor, name)
-    reason = reason_of(job) if job.state is JobState.QUEUED else ""
-    return job_body(job, newest_attempt(view, job), reason, now_ms)
+    """A job or an array by its id, or the actor's newest of this name; raises NotFound alike for absent and hidden."""
+    found = find_members(view, actor, name)
+    return _row(view, found[0], len(found) > 1, reason_of, now_ms)
 
 
 def _equals(wanted: JobFilter) -> list[tuple[str, str]]:
@@ -104,6 +133,7 @@ def job_events(view: Reader, job: JobRecord) -> list[EventBody]:
     names = {
         "starting": "Starting",
         "rank-started": "RankStarted",
+        "held": "HeldAfterFailure",
         "notice": "Notice",
         "rank-ended": "RankEnded",
         "failed": "StartFailed",
@@ -111,6 +141,10 @@ def job_events(view: Reader, job: JobRecord) -> list[EventBody]:
     }
     for row in seen:
         rank = f"attempt {row.attempt}" + (f", rank {row.rank}" if row.rank >= 0 else "")
+        if row.kind == "held":
+            code = json.loads(row.body_json)["exit_code"]
+            until = next((local_text(item.hold_until_ms) for item in attempts if item.number == row.attempt), "")
+            rank = f"{rank} ended with exit code {code}; its GPUs are held until {until}"
         at_ms = min(max(row.at_ms, admitted_ms.get(row.attempt, 0)), row.received_at_ms)
         events.append((at_ms, 3, names.get(row.kind, row.kind), f"{rank} on {row.cluster}"))
     if job.ended_at_ms:

@@ -36,6 +36,8 @@ def plan(view: Reader, policies: EffectivePolicies, task: TaskBody, actor: Actor
         gpus=request.gpus,
         time_seconds=request.time_limit_ms // MS_PER_SECOND,
         tiers=[_tier(accepted, tier, list_won) for tier in request.tiers],
+        jobs=accepted.jobs,
+        at_once=task.range.at_once if task.range else 1,
         policy_version=policy.policy_version,
         rate_card=policy.rate_card,
     )
@@ -54,11 +56,13 @@ def _tier(accepted: Accepted, tier: Tier, list_won: int) -> PlanTierBody:
     # A job that is timed out may use its grace, at its own expense (decision 0002).
     longest_ms = request.time_limit_ms + grace_of(policy, tier)
     price = Price(list_won, policy.tiers[tier].price_ppm, policy.class_prices[accepted.org.class_name])
+    most_microwon = rate(request.gpus * MILLI * longest_ms, price).tenant_microwon
     return PlanTierBody(
         tier=tier.value,
         list_won_per_gpu_hour=list_won,
         tier_factor_ppm=price.tier_ppm,
         tenant_part_ppm=price.class_price.of_list_ppm,
         tenant_microwon_per_gpu_hour=rate(MILLI_GPU_MS_PER_GPU_HOUR, price).tenant_microwon,
-        most_microwon=rate(request.gpus * MILLI * longest_ms, price).tenant_microwon,
+        most_microwon=most_microwon,
+        all_jobs_microwon=most_microwon * accepted.jobs,
     )

@@ -112,6 +112,16 @@ class LogStore(Protocol):
         """Length in bytes; 0 when there is none."""
 
 
+class ArtifactStore(LogStore, Protocol):
+    """Files that attempts hand over, by number within an attempt; appended as logs are."""
+
+    def sha256(self, job: str, attempt: int, number: int) -> str:
+        """The sum of what there is, of nothing when there is none."""
+
+    def discard(self, job: str, attempt: int, number: int) -> None:
+        """Throw it away; none is no error."""
+
+
 class Ids(Protocol):
     """Source of new ids: at most 12 characters of lower-case base32."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from scheduler.core.codec import canonical, sha256_hex
@@ -18,7 +18,7 @@ from scheduler.schema.bodies import JobBody, TaskBody
 from scheduler.schema.report import nearest
 from scheduler.services.actors import Actor, require
 from scheduler.services.effective import EffectivePolicies, newest_policy
-from scheduler.services.job_bodies import job_body
+from scheduler.services.job_bodies import array_body, job_body
 from scheduler.services.ports import PackageStore, Reader, Store, Where, Writer
 
 KEY_LENGTH_MAX = 128
@@ -64,6 +64,11 @@ class Accepted:
         """Path of the project's tree node; the user's name completes it."""
         return f"/{self.org.class_name}/{self.org.name}/{self.project}"
 
+    @property
+    def jobs(self) -> int:
+        """How many jobs it becomes: one, or one for each index of its array."""
+        return self.task.range.size if self.task.range else 1
+
 
 def resolve_flavor(flavors: dict[str, Flavor], text: str) -> Flavor:
     """The flavor of this name or unique prefix, case-insensitive; raises Invalid."""
@@ -91,19 +96,22 @@ def probable_flavor(wanted: str, flavors: Iterable[str]) -> str:
 
 
 def require_room_in_line(view: Reader, accepted: Accepted) -> None:
-    """Raise Refused when as many jobs of the project wait as the policy allows."""
+    """Raise Refused when more jobs of the project would wait than the policy allows."""
     waiting = view.count(
         JobRecord,
         Where("org", "=", accepted.org.name),
         Where("project", "=", accepted.project),
         Where("state", "in", (JobState.QUEUED, JobState.HELD)),
     )
-    if waiting >= accepted.policy.limits.max_pending_per_project:
-        raise Refused(
-            "DURE-2103",
-            f"{accepted.org.name}/{accepted.project} already has {waiting} jobs waiting, the most the policy allows",
-            "wait, or cancel some: dure queue",
-        )
+    most = accepted.policy.limits.max_pending_per_project
+    if waiting + accepted.jobs <= most:
+        return
+    path = f"{accepted.org.name}/{accepted.project}"
+    if accepted.jobs == 1:
+        message = f"{path} already has {waiting} jobs waiting, the most the policy allows"
+        raise Refused("DURE-2103", message, "wait, or cancel some: dure queue")
+    message = f"the array has {accepted.jobs} jobs; {path} has {waiting} waiting and the policy allows {most}"
+    raise Refused("DURE-2103", message, "submit fewer indices at once, or wait: dure queue")
 
 
 def accept(view: Reader, policy: EffectivePolicy | None, task: TaskBody, actor: Actor) -> Accepted:
@@ -143,6 +151,10 @@ def accept(view: Reader, policy: EffectivePolicy | None, task: TaskBody, actor: 
             f"a time limit of {format_duration(time_ms)} is above the policy's {format_duration(limits.max_time_ms)}",
             "lower time and checkpoint more often",
         )
+    if task.hold_on_failure_seconds * MS_PER_SECOND > time_ms:
+        limit = format_duration(time_ms)
+        message = f"hold_on_failure is longer than the time limit of {limit}"
+        raise Invalid("DURE-1311", message, f"write at most {limit}")
     return Accepted(task, org, project, request, policy)
 
 
@@ -155,11 +167,14 @@ def submit(
     key: str,
     job_id: str,
     now_ms: int,
+    member_ids: Sequence[str] = (),
 ) -> tuple[JobBody, bool]:
     """Queue the task as a job; the same user, key and body again give the same answer and no second job.
 
-    Returns the job and whether it is new. Raises Refused, Invalid, Forbidden, NotFound, or Conflict
-    when the key was used with another body.
+    member_ids: for an array, an id for each of its jobs; ``job_id`` is then the array's.
+
+    Returns the job, or the whole array in one body, and whether it is new. Raises Refused, Invalid, Forbidden,
+    NotFound, or Conflict when the key was used with another body.
     """
     if not 0 < len(key) <= KEY_LENGTH_MAX or not key.isprintable():
         raise Invalid("DURE-1010", "the Idempotency-Key must be 1 to 128 printable characters", "send a new UUID")
@@ -175,7 +190,7 @@ def submit(
         )
     try:
         with store.write() as tx:
-            body = _queue(tx, accepted, actor, job_id, now_ms)
+            body = _queue(tx, accepted, actor, (job_id, *member_ids), now_ms)
             answer = canonical(body.model_dump(mode="json"))
             tx.add(
                 IdempotencyRecord(
@@ -208,25 +223,46 @@ def _answered(view: Reader, user: str, key: str, body_sha256: str) -> JobBody | 
     return JobBody.model_validate_json(record.response_json)
 
 
-def _queue(tx: Writer, accepted: Accepted, actor: Actor, job_id: str, now_ms: int) -> JobBody:
-    task, request, org = accepted.task, accepted.request, accepted.org
+def _queue(tx: Writer, accepted: Accepted, actor: Actor, ids: Sequence[str], now_ms: int) -> JobBody:
     # The counter lets a project's submissions in one after the other: each counts the jobs of those before it.
-    tx.next_number(f"submissions:{task.project}")
+    tx.next_number(f"submissions:{accepted.task.project}")
     policy = newest_policy(tx)
     if policy is None or policy.version != accepted.policy.policy_version:
         raise Retry("DURE-6001", "the policy changed at the same moment", "submit again")
     require_room_in_line(tx, accepted)
-    seq = tx.append(JobSubmitted(job_id, f"{accepted.leaf}/{actor.user}", request), now_ms)
-    if task.hold:
-        tx.append(JobHeld(job_id, "user"), now_ms)
-    record = JobRecord(
+    added = []
+    for record in _records(accepted, actor, ids, now_ms):
+        seq = tx.append(JobSubmitted(record.id, f"{accepted.leaf}/{actor.user}", accepted.request), now_ms)
+        if record.held_by:
+            tx.append(JobHeld(record.id, record.held_by), now_ms)
+        added.append(replace(record, submitted_seq=seq))
+        tx.add(added[-1])
+    return array_body(added, {}) if accepted.task.range else job_body(added[0], None)
+
+
+def _records(accepted: Accepted, actor: Actor, ids: Sequence[str], now_ms: int) -> Iterator[JobRecord]:
+    """The job, or the members of its array in the order of their indices: those beyond its limit are held by it."""
+    array, user_holds = accepted.task.range, "user" if accepted.task.hold else ""
+    first = _record(accepted, actor, ids[0], user_holds, now_ms)
+    if array is None:
+        yield first
+        return
+    for place, (member, index) in enumerate(zip(ids[1:], array.indices, strict=True)):
+        held_by = user_holds or ("" if place < array.at_once else "array")
+        job = replace(first, id=member, array=ids[0], array_index=index, array_text=array.text, held_by=held_by)
+        yield replace(job, state=JobState.HELD if held_by else JobState.QUEUED)
+
+
+def _record(accepted: Accepted, actor: Actor, job_id: str, held_by: str, now_ms: int) -> JobRecord:
+    task, request, org = accepted.task, accepted.request, accepted.org
+    return JobRecord(
         id=job_id,
         org=org.name,
         project=accepted.project,
         user=actor.user,
         class_name=org.class_name,
         name=task.name,
-        state=JobState.HELD if task.hold else JobState.QUEUED,
+        state=JobState.HELD if held_by else JobState.QUEUED,
         flavor=request.flavor,
         nodes=request.nodes,
         gpus_per_node=request.gpus_per_node,
@@ -234,10 +270,7 @@ def _queue(tx: Writer, accepted: Accepted, actor: Actor, job_id: str, now_ms: in
         time_limit_ms=request.time_limit_ms,
         task_json=canonical(task.model_dump(mode="json")),
         submitted_at_ms=now_ms,
-        submitted_seq=seq,
         package_sha256=task.package_sha256 or "",
-        held_by="user" if task.hold else "",
+        held_by=held_by,
         max_losses=accepted.policy.limits.max_losses,
     )
-    tx.add(record)
-    return job_body(record, None)

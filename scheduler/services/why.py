@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from scheduler.core.allocator.explain import Explanation, FreeGpus, JobFacts, explain
 from scheduler.core.allocator.plan import Plan
-from scheduler.core.lifecycle import JobState
-from scheduler.core.records import JobRecord, NodeRecord, WaitingRecord
+from scheduler.core.lifecycle import AttemptState, JobState
+from scheduler.core.records import AttemptRecord, JobRecord, NodeRecord, WaitingRecord
+from scheduler.schema.arrays import parse_array
 from scheduler.schema.bodies import BlockerBody, WhyBody
+from scheduler.schema.times import local_text
 from scheduler.services.actors import Actor
+from scheduler.services.arrays import first_waiting
 from scheduler.services.job_bodies import instant
 from scheduler.services.job_views import newest_reasons
-from scheduler.services.jobs import find_job, newest_attempt
+from scheduler.services.jobs import find_members, newest_attempt
 from scheduler.services.pictures import leaf_of, live_attempts, pending_of, request_of
 from scheduler.services.ports import Reader, Where
 from scheduler.services.registry import NODES_MAX
@@ -37,7 +41,8 @@ def reasons(view: Reader) -> Callable[[JobRecord], str]:
 
 def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
     """Every reason with numbers, who can act, and what would help; other tenants appear as class names only."""
-    job = find_job(view, actor, name)
+    members = find_members(view, actor, name)
+    job = first_waiting(members) or members[0]
     waiting = newest_reasons(view)
     attempt = newest_attempt(view, job)
     own = (Where("user", "=", job.user), Where("org", "=", job.org), Where("project", "=", job.project))
@@ -51,6 +56,7 @@ def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
         leaf=leaf_of(job),
         request=request_of(job),
         held_by=job.held_by,
+        at_once=parse_array(job.array_text).at_once if job.array else 0,
         attempt_state=attempt.state if attempt else None,
         tier=attempt.tier if attempt else None,
         stop_reason=attempt.stop_reason if attempt else None,
@@ -61,7 +67,28 @@ def why(view: Reader, actor: Actor, name: str, now_ms: int) -> WhyBody:
         free=_free(view, job.flavor) if is_alone and live else (),
         room_by_ms=plan.awaited[job.id].by_ms if job.id in plan.awaited else 0,
     )
-    return _body(view, job, waiting, explain(facts, plan.reasons(pending), now_ms), waiting_in_pool)
+    found = explain(facts, plan.reasons(pending), now_ms)
+    found = replace(found, summary=_of_array(members, job) + (_failed_and_held(job, attempt) or found.summary))
+    return _body(view, job, waiting, found, waiting_in_pool)
+
+
+def _failed_and_held(job: JobRecord, attempt: AttemptRecord | None) -> str:
+    """What a job does whose attempt is kept after its failure; "" for any other."""
+    if attempt is None or attempt.state is not AttemptState.RUNNING or not attempt.hold_until_ms:
+        return ""
+    until = local_text(attempt.hold_until_ms)
+    return f"{job.id} is not waiting: {attempt.message}, and it is held until {until} so that you can look at it."
+
+
+def _of_array(members: Sequence[JobRecord], job: JobRecord) -> str:
+    """Of how many jobs the one that is explained is the first; "" for a job that was named alone."""
+    if len(members) == 1:
+        return ""
+    waiting = sum(member.state in (JobState.QUEUED, JobState.HELD) for member in members)
+    place = f"{job.name}[{job.array_index}]"
+    if not waiting:
+        return f"None of the array's {len(members)} jobs waits. Of {place}: "
+    return f"{waiting} of the array's {len(members)} jobs wait; the first is {place}. "
 
 
 def _waiting(view: Reader, job: JobRecord) -> int:

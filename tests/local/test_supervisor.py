@@ -119,6 +119,57 @@ def test_a_failing_rank_ends_its_gang(rig: LocalRig) -> None:
     assert "saved" in rig.output(item.name, 2)
 
 
+def test_a_hold_after_a_failure_keeps_everything_and_then_ends_by_itself(rig: LocalRig) -> None:
+    run = f"if [ $DURE_NODE_RANK = 1 ]; then sleep 0.5; exit 3; fi; {TRAP}"
+    item = assignment("held", run, gpus=(1, 1), hold_on_failure_ms=2_000)
+    folder = rig.start(item)
+    wait_for("held", lambda: rig.record(item.name).hold)
+    rig.restart()
+    seen = rig.observed(item.name)
+    assert (seen["held/1"].exit_code, rig.record(item.name).exits) == (3, ())
+    assert (folder / "work" / "1").is_dir()
+    assert sorted((sample.rank, sample.running) for sample in rig.look().samples) == [(0, True), (1, True)]
+    found = rig.until_gone(item.name)
+    assert (found["notice"].reason, found["gone"].exit_code) == ("fail", 3)
+    assert [found[f"rank-ended/{rank}"].exit_code for rank in (0, 1)] == [143, 3]
+    assert 1_900 <= found["rank-ended/1"].at_ms - found["held/1"].at_ms < 5_000
+
+
+@pytest.mark.parametrize("reason", [StopReason.CANCEL, StopReason.EVICT, StopReason.FAIL])
+def test_a_hold_ends_at_once_when_it_is_told_to(rig: LocalRig, reason: StopReason) -> None:
+    item = assignment("keeps", "exit 3", hold_on_failure_ms=60_000)
+    rig.start(item)
+    wait_for("held", lambda: rig.record(item.name).hold)
+    rig.stop(item, 5_000, reason)
+    found = rig.until_gone(item.name)
+    assert (found["rank-ended/0"].exit_code, found["gone"].exit_code) == (3, 3)
+    assert found["gone"].at_ms - found["held/0"].at_ms < 30_000
+
+
+def test_a_hold_outlives_neither_the_time_limit_nor_its_supervisor(rig: LocalRig) -> None:
+    limited = assignment("limited", "exit 3", time_limit_ms=1_500, hold_on_failure_ms=60_000)
+    killed = assignment("slain", "exit 4", hold_on_failure_ms=60_000)
+    rig.start(limited)
+    folder = rig.start(killed)
+    wait_for("held", lambda: rig.record(killed.name).hold)
+    signal_supervisor(folder, signal.SIGKILL)
+    found = rig.until_gone(limited.name)
+    assert 1_400 <= found["rank-ended/0"].at_ms - found["rank-started/0"].at_ms < 5_000
+    found = rig.until_gone(killed.name)
+    assert [(found[key].exit_code, found[key].evidence) for key in ("rank-ended/0", "gone")] == [
+        (4, "lost"),
+        (4, "observed"),
+    ]
+
+
+def test_a_driver_that_fails_is_held_with_its_gang(rig: LocalRig) -> None:
+    item = assignment("drive", "exit 4", gpus=(1, 1), entrypoint="ray", hold_on_failure_ms=500)
+    rig.start(item)
+    found = rig.until_gone(item.name)
+    assert [found[f"rank-ended/{rank}"].exit_code for rank in (0, 1)] == [4, 0]
+    assert found["rank-ended/1"].at_ms - found["held/0"].at_ms >= 400
+
+
 FAILURES = {
     "setup": ({"setup": "echo trying; exit 9"}, "setup of rank 0 ended with exit status 9", 9),
     "Ray": ({"env": (("STUB_RAY", "fail"),)}, "no luck today", 1),

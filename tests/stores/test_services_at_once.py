@@ -10,7 +10,7 @@ import pytest
 from scheduler.core.errors import Fatal
 from scheduler.core.records import CounterRecord, JobRecord, MemberRecord, OrgRecord, PolicyRecord
 from scheduler.schema.bodies import MemberRequest, OrgRequest, PolicyRequest, ProjectRequest, TaskBody
-from scheduler.services import policies, registry, submit
+from scheduler.services import jobs, policies, registry, submit
 from scheduler.services.actors import Actor
 from scheduler.services.effective import REGISTRY_COUNTER, EffectivePolicies, registry_sequence
 from scheduler.services.ports import Store, Where
@@ -144,3 +144,24 @@ def test_submissions_at_once_keep_to_the_projects_limit(founded: Store) -> None:
         counter = view.get(CounterRecord, "submissions:uni/vision")
     assert counter is not None
     assert counter.value == 3
+
+
+def test_members_of_an_array_that_end_at_once_each_let_one_in(founded: Store) -> None:
+    """Two ends of one moment may choose the same next member; no place is lost and none is given twice."""
+    at_once_max, size = THREADS, 3 * THREADS
+    policy = POLICY.replace("max_pending_per_project: 3", f"max_pending_per_project: {size}")
+    policies.apply_policy(founded, ADMIN, PolicyRequest(text=policy, reason="another class"), START_MS)
+    task = TaskBody(name="sweep", project="uni/vision", gpus="h100:1", run="true", array=f"1-{size}%{at_once_max}")
+    ids = [f"mem{chr(97 + number)}" for number in range(size)]
+    submit.submit(founded, EffectivePolicies(), MemoryPackages(), task, ADMIN, "key", "array", 2, ids)
+    for round_ in range(2):
+
+        def end(number: int, first: int = round_ * THREADS) -> str:
+            return outcome(lambda: jobs.cancel(founded, ADMIN, f"array.{first + number + 1}", 3))
+
+        assert set(at_once(end)) == {""}
+        with founded.read() as view:
+            members = view.select(JobRecord, Where("array", "=", "array"), order=("array_index",))
+        states = "".join("h" if (job.state, job.held_by) == ("Held", "array") else job.state[0] for job in members)
+        done = (round_ + 1) * THREADS
+        assert states == "C" * done + "Q" * THREADS + "h" * (size - done - THREADS)

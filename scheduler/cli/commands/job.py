@@ -23,9 +23,10 @@ SHOWN_MAX = 5
 WRONG_STATE = "DURE-6002"
 job = group(
     "job",
-    "Look at one job, hold it or release it.",
+    "Look at one job, hold it or release it, fetch its files.",
     examples=("dure job get llm-sft", "dure job events llm-sft", "dure job hold llm-sft"),
 )
+job.elsewhere = {"list": "dure queue"}
 
 
 @command("get", parent=job, examples=("dure job get llm-sft", "dure job get 7f3kq2ab -o json"), see_also=("why",))
@@ -52,11 +53,58 @@ def events(session: Session, name: str, output: str) -> None:
     session.emit(page, EVENTS, output, page.items)
 
 
+@command(
+    "artifacts",
+    parent=job,
+    exit_codes=EXITS_CHANGE,
+    examples=(
+        "dure job artifacts llm-sft",
+        "dure job artifacts llm-sft --get --to results",
+        "dure job artifacts llm-sft --get '*.json'",
+    ),
+    see_also=("logs",),
+)
+@click.argument("name", type=JOB_TYPE, metavar="JOB")
+@option("--attempt", type=click.IntRange(1), metavar="N", default=None, help="Only those of this attempt.")
+@option(
+    "--get", metavar="[PATTERN]", is_flag=False, flag_value="*", default=None, help="Fetch them, or those that fit."
+)
+@option("--to", metavar="FOLDER", default=".", show_default=True, help="Where to put them; made if need be.")
+@output_option()
+def artifacts(session: Session, name: str, attempt: int | None, get: str | None, to: str, output: str) -> None:
+    """List or fetch the files that a job has handed over.
+
+    What rank 0 writes to $DURE_ARTIFACTS is collected when its attempt ends. Without --attempt, --get fetches from the
+    newest attempt that has any. Each file is checked by its SHA-256 before it gets its name; none that is there already
+    with other contents is replaced.
+    """
+    from pathlib import Path
+
+    from scheduler.cli.clean import clean
+    from scheduler.cli.downloading import fetch
+    from scheduler.cli.sheets import ARTIFACTS
+    from scheduler.client.artifacts import list_artifacts
+
+    found = list_artifacts(session.client, name, attempt or 0)
+    if get is None:
+        session.emit(found, ARTIFACTS, output, found.items)
+        return
+    fetched = fetch(session, name, found.items, get, to)
+    if output != "table":
+        session.emit(found.model_copy(update={"items": fetched}), ARTIFACTS, output, fetched)
+        return
+    for file in fetched:
+        session.data(clean(str(Path(to) / file.path)))
+
+
 @command("hold", parent=job, exit_codes=EXITS_CHANGE, examples=("dure job hold llm-sft",), see_also=("job release",))
 @click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option("table", "json", "yaml", "id")
 def hold(session: Session, name: str, output: str) -> None:
-    """Keep a queued job from starting until it is released."""
+    """Keep a queued job from starting until it is released.
+
+    Of an array everything that waits is held; what runs goes on.
+    """
     from scheduler.client.errors import ApiProblem
 
     try:
@@ -75,10 +123,15 @@ def hold(session: Session, name: str, output: str) -> None:
 @click.argument("name", type=JOB_TYPE, metavar="JOB")
 @output_option("table", "json", "yaml", "id")
 def release(session: Session, name: str, output: str) -> None:
-    """Queue a held job again."""
+    """Queue a held job again, or end the hold of one that has failed.
+
+    Of an array all members that are held are released.
+    """
+    from scheduler.cli.arrays import one_of
+
     body = session.client.release(name)
     _told(session, body, output)
-    session.next(("Why waiting", f"dure why {body.id}"), ("Follow", f"dure logs -f {body.id}"))
+    session.next(("Why waiting", f"dure why {body.id}"), ("Follow", f"dure logs -f {one_of(body)}"))
 
 
 @command(
@@ -93,9 +146,9 @@ def release(session: Session, name: str, output: str) -> None:
 def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> int:
     """End jobs.
 
-    A job that waits ends at once; one that runs is given notice first, so that it can save its state. With more than
-    one JOB you are asked, and without a terminal --yes is needed. Each is tried; the exit code is that of the first
-    that failed.
+    JOB may be an array, which ends with all its jobs, or one of them, such as ablate[3]. A job that waits ends at once;
+    one that runs is given notice first, so that it can save its state. With more than one JOB you are asked, and
+    without a terminal --yes is needed. Each is tried; the exit code is that of the first that failed.
     """
     if len(names) > JOBS_AT_ONCE_MAX:
         raise click.UsageError(f"{len(names)} jobs at once; at most {JOBS_AT_ONCE_MAX}")
@@ -153,7 +206,7 @@ def _cancel_each(session: Session, names: Sequence[str], output: str) -> tuple[l
 
 
 def _told(session: Session, body: JobBody, output: str) -> None:
-
+    from scheduler.cli.arrays import told_text
     from scheduler.cli.sheets import JOB
 
-    session.told(body, JOB, output, f"job/{body.id} {body.state.lower()}")
+    session.told(body, JOB, output, told_text(body))

@@ -21,10 +21,16 @@ STATE = click.Choice(STATES, case_sensitive=False)
 
 @command(
     "queue",
-    examples=("dure queue", "dure queue --all --project hanul-ai/nlp -o wide", "dure queue --state Queued -o jsonl"),
+    examples=(
+        "dure queue",
+        "dure queue --expand",
+        "dure queue --all --project hanul-ai/nlp -o wide",
+        "dure queue --state Queued -o jsonl",
+    ),
     see_also=("why", "job get", "cancel"),
 )
 @option("--all", "everything", is_flag=True, help="Jobs that have ended, too.")
+@option("--expand", is_flag=True, help="Every job of an array in a row of its own.")
 @option("--org", type=ORG, metavar="ORG", default="", help="Jobs of this organisation.")
 @option("--project", type=PROJECT, metavar="[ORG/]PROJECT", default="", help="Jobs of this project.")
 @option("--state", type=STATE, metavar="STATE", default=None, help=f"Jobs in this state: {', '.join(STATES)}.")
@@ -42,6 +48,7 @@ STATE = click.Choice(STATES, case_sensitive=False)
 def queue(
     session: Session,
     everything: bool,
+    expand: bool,
     org: str,
     project: str,
     state: str | None,
@@ -52,12 +59,15 @@ def queue(
 ) -> None:
     """List jobs that wait or run.
 
-    Newest first: yours, and those of the projects and organisations that you administer.
+    Newest first: yours, and those of the projects and organisations that you administer. An array is one row; its ID
+    stands for all its jobs, and NAME[3] for one of them, in every other command too.
     """
     from scheduler.cli.sheets import JOBS
 
     org, project = whose(org, project)
     wanted = filters(org=org, project=project, state=state or "", user=user, name=name)
+    if not expand:
+        wanted["fold"] = "true"
     if everything or state in STATES[3:]:
         wanted["all"] = "true"
     page = session.client.jobs({**wanted, "limit": min(limit, PAGE)})

@@ -44,6 +44,7 @@ class Submit(Command):
         "dure submit train.yaml",
         "dure submit train.yaml --nodes 2 --time 6h --tier borrow",
         "dure submit --gpus h100:1 --workdir . -- python train.py --epochs 3",
+        "dure submit ablate.yaml --array 1-20%4",
     ),
     see_also=("why", "logs", "queue", "cancel"),
 )
@@ -53,6 +54,13 @@ class Submit(Command):
 @option("--time", metavar="DURATION", group=RESOURCES, help="Time limit of one attempt, such as 12h.")
 @option("--tier", metavar="TIER[,TIER]", group=SCHEDULING, help="guaranteed, borrow, scavenge: in this order.")
 @option("--retries", metavar="N", group=SCHEDULING, help="How often a failed job is run again.")
+@option("--array", metavar="INDICES", group=SCHEDULING, help="A job for each index: 1-20, 1,3,5-9, 1-20%4 (4 at once).")
+@option(
+    "--hold-on-failure",
+    metavar="DURATION",
+    group=SCHEDULING,
+    help="Keep a failed attempt's GPUs so long, at your cost, to look at it.",
+)
 @option("--hold", is_flag=True, default=None, group=SCHEDULING, help="Accept it, but start it only when released.")
 @option("--project", metavar="[ORG/]PROJECT", group=TASK, help="The project it belongs to.")
 @option("--name", metavar="NAME", group=TASK, help="The job's name.")
@@ -72,6 +80,7 @@ def submit(
     job, without what .gitignore and .dureignore leave out, tools' folders, .env files and keys. The plan that is shown
     first names the price of each tier. --dry-run asks the server too, where you are logged in.
     """
+    from scheduler.cli.arrays import one_of, told_text
     from scheduler.cli.sheets import JOB, TASK_BODY
     from scheduler.cli.submitting import Draft
 
@@ -99,9 +108,9 @@ def submit(
     job, new = draft.submit(body, key)
     if not new:
         session.talk("this key has been used for this task: no second job was made")
-    session.told(job, JOB, output, f"job/{job.id} {job.state.lower()}")
+    session.told(job, JOB, output, told_text(job))
     session.next(
-        ("Follow", f"dure logs -f {job.id}"),
+        ("Follow", f"dure logs -f {one_of(job)}"),
         ("Why waiting", f"dure why {job.id}"),
         ("Cancel", f"dure cancel {job.id}"),
     )

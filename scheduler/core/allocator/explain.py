@@ -18,7 +18,9 @@ from scheduler.core.units import MILLI_PER_GPU, MS_PER_SECOND
 
 SUGGESTED_JOBS_MAX = 3
 """At most so many own jobs are named whose end would help."""
-NOT_NOW = frozenset({Reason.BACKOFF_AFTER_FAILURE, Reason.HELD_BY_USER, Reason.HELD_BY_ADMIN})
+NOT_NOW = frozenset(
+    {Reason.BACKOFF_AFTER_FAILURE, Reason.HELD_BY_USER, Reason.HELD_BY_ADMIN, Reason.WAITING_DEPENDENCY}
+)
 """Reasons that no change of the gang ends."""
 STARTS_IN = {
     GUARANTEED: "start now inside a guarantee",
@@ -33,7 +35,8 @@ FreeGpus = tuple[str, str, int]
 class JobFacts:
     """What ``explain`` knows of a job. own_live: the same user's attempts that hold GPUs.
 
-    held_by: ``user`` or ``admin`` while Held. attempt_state, tier, stop_reason: of the live attempt while Active.
+    held_by: ``user``, ``admin`` or ``array`` while Held. at_once: how many jobs of its array may wait or run at once.
+    attempt_state, tier, stop_reason: of the live attempt while Active.
     open_tiers: tiers it does not list and in which it could start now (``Plan.open_tiers``).
     is_alone: no other job waits for the flavor, so freed GPUs go to nobody else.
     free: of the nodes of the flavor that take new work.
@@ -45,6 +48,7 @@ class JobFacts:
     leaf: str
     request: GangRequest
     held_by: str = ""
+    at_once: int = 0
     attempt_state: AttemptState | None = None
     tier: Tier | None = None
     stop_reason: StopReason | None = None
@@ -169,6 +173,8 @@ def _sentence(reason: Explained) -> Explained:
 
 def _summary(job: JobFacts, reasons: Sequence[Explained]) -> str:
     gang = _gang(job.request)
+    if job.state is JobState.HELD and job.at_once and job.held_by == "array":
+        return f"{job.job} waits for its turn in its array: {gang}."
     if job.state is JobState.HELD:
         return f"{job.job} is held and waits for its release: {gang}."
     if not reasons:
@@ -194,6 +200,8 @@ def _not_waiting(job: JobFacts) -> str:
 
 
 def _held(job: JobFacts) -> Blocker:
+    if job.held_by == "array":
+        return Blocker(Reason.WAITING_DEPENDENCY, "", job.request.flavor, 1, 0, job.at_once, Actor.TIME)
     by_admin = job.held_by == "admin"
     reason = Reason.HELD_BY_ADMIN if by_admin else Reason.HELD_BY_USER
     actor = Actor.ADMIN if by_admin else Actor.YOU
@@ -327,6 +335,10 @@ def _unavailable(job: JobFacts, blocker: Blocker) -> Explained:
             return Explained(blocker, sentence, ("wait until the nodes are opened again",))
         case Reason.CLUSTER_STARTING:
             return Explained(blocker, "no cluster has reported its nodes yet.", ("wait until a cluster has connected",))
+        case Reason.WAITING_DEPENDENCY:
+            return Explained(
+                blocker, f"its array lets {blocker.limit} of its jobs wait or run at once; others come first."
+            )
         case Reason.HELD_BY_USER:
             return Explained(blocker, "it is held; who may cancel it may also release it.", (f"release {job.job}",))
         case Reason.HELD_BY_ADMIN:

@@ -20,6 +20,7 @@ from scheduler.services.actors import Actor
 from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
+from scheduler.store.artifacts import MemoryArtifactStore
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.memory import MemoryStore
 from tests.support import asgi
@@ -71,6 +72,7 @@ class Place:
             policies=EffectivePolicies(),
             packages=MemoryPackageStore(),
             logs=MemoryLogStore(),
+            artifacts=MemoryArtifactStore(),
             ids=SequentialIds(),
             secret=lambda: f"secret{next(secrets):026d}",
             attempt_tokens=AttemptTokens("key"),

@@ -141,6 +141,27 @@ ROWS = (
         "/api/v1/operator/{cluster}/logs/{job}/{attempt}/{rank}",
         content=b"hello",
     ),
+    Row("GET", f"/api/v1/jobs/{JOB}/artifacts", THE_JOB, "/api/v1/jobs/{job}/artifacts"),
+    Row(
+        "GET",
+        f"/api/v1/jobs/{JOB}/artifacts/1/0",
+        each(401, 404, 404, 404, 404, 404, 404, 404, 404),
+        "/api/v1/jobs/{job}/artifacts/{attempt}/{number}",
+    ),
+    Row(
+        "POST",
+        f"/api/v1/operator/local/artifacts/{JOB}/1",
+        each(401, 403, 403, 403, 403, 403, 404, 403, 403),
+        "/api/v1/operator/{cluster}/artifacts/{job}/{attempt}",
+        json={"files": []},
+    ),
+    Row(
+        "POST",
+        f"/api/v1/operator/local/artifacts/{JOB}/1/0?offset=0",
+        each(401, 403, 403, 403, 403, 403, 404, 403, 403),
+        "/api/v1/operator/{cluster}/artifacts/{job}/{attempt}/{number}",
+        content=b"hello",
+    ),
 )
 
 

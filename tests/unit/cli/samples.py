@@ -65,6 +65,43 @@ FAILED = job(
 )
 
 
+ARRAY = job(
+    3,
+    id="arrd2345",
+    name="ablate",
+    state="Active",
+    reason="",
+    nodes=1,
+    gpus_per_node=1,
+    gpus=1,
+    tier="borrow",
+    started_at="2026-11-21T23:19:00.000Z",
+    array=bodies.ArrayBody(id="arrd2345", indices="1-20%6", size=20, states={"Active": 6, "Held": 13, "Queued": 1}),
+)
+MEMBER_HELD = job(
+    4,
+    name="ablate",
+    state="Active",
+    reason="HeldAfterFailure",
+    tier="borrow",
+    attempt=1,
+    attempt_state="Running",
+    started_at="2026-11-21T23:19:00.000Z",
+    exit_code=3,
+    held_until="2026-11-22T03:30:00.000Z",
+    array=bodies.ArrayBody(id="arrd2345", indices="1-20%6", size=20, index=3),
+)
+
+
+ARTIFACTS = [
+    bodies.ArtifactBody(
+        attempt=2, number=0, path="결과/표 1.csv", size=1_234_567, sha256="0123456789ab" + "c" * 52, state="complete"
+    ),
+    bodies.ArtifactBody(attempt=2, number=1, path="out/model.bin", size=0, sha256="d" * 64, state="arriving"),
+    bodies.ArtifactBody(attempt=2, number=2, path=HOSTILE, size=0, state="left out", why="it is a symbolic link"),
+]
+
+
 def listing(items: Sequence[Any]) -> Any:
     """A page of them."""
     model: Any = Listing
@@ -248,8 +285,9 @@ LISTS: dict[str, tuple[Sheet, Sequence[Any]]] = {
     "policy-changes": (sheets_policy.CHANGES, CHANGED),
     "policy-guarantees": (sheets_policy.GUARANTEES, SUMMED),
     "policy-prices": (sheets_policy.PRICES, PRICED),
-    "jobs": (sheets.JOBS, [job(0), RUNNING, FAILED]),
+    "jobs": (sheets.JOBS, [job(0), RUNNING, FAILED, ARRAY, MEMBER_HELD]),
     "events": (sheets.EVENTS, [bodies.EventBody(at="2026-11-22T00:00:00.000Z", event="Queued", detail=HOSTILE)]),
+    "artifacts": (sheets.ARTIFACTS, ARTIFACTS),
     "quota": (
         sheets.QUOTA,
         [
@@ -271,6 +309,8 @@ LISTS: dict[str, tuple[Sheet, Sequence[Any]]] = {
 SINGLES: dict[str, tuple[Sheet, Any]] = {
     "job": (sheets.JOB, FAILED),
     "running-job": (sheets.JOB, RUNNING),
+    "array": (sheets.JOB, ARRAY),
+    "held-member": (sheets.JOB, MEMBER_HELD),
     "whoami": (sheets.WHOAMI, WHOAMI),
     "policy": (sheets.POLICY, POLICY),
     "org": (sheets.ORG, ORGS[0]),

@@ -20,9 +20,9 @@ ALL = {" ".join(path): (path, command) for path, command in walk(cli)}
 LEAVES = {name: item for name, item in ALL.items() if not isinstance(item[1], click.Group)}
 WANTED = """
 submit queue why logs cancel quota usage gpus login logout whoami doctor explain version serve up completion
-job:get,events,hold,release token:create,list,revoke context:list,use,add,rm config:show
 policy:lint,diff,apply,history,rollback,show
 org:create,list,show project:create,list member:add,remove,list period:list,close invoice:list,get,verify
+job:get,events,artifacts,hold,release token:create,list,revoke context:list,use,add,rm config:show
 """
 
 
@@ -81,6 +81,7 @@ def test_same_option_same_meaning() -> None:
                 meanings.setdefault(option.opts[0], set()).add(option.help or "")
     several = {name: texts for name, texts in meanings.items() if len(texts) > 1}
     assert set(several) <= {
+        "--attempt",
         "--gpus",
         "--policy",
         "--context",
@@ -149,6 +150,6 @@ def test_completion_offers_commands_and_options(dure: Dure) -> None:
         return [line.partition(",")[2] for line in dure(env=env).out.splitlines()]
 
     assert offered("dure su", 1) == ["submit"]
-    assert offered("dure job ", 2) == ["get", "events", "hold", "release"]
+    assert offered("dure job ", 2) == ["get", "events", "artifacts", "hold", "release"]
     assert "--state" in offered("dure queue --s", 2)
     assert offered("dure queue --state Qu", 3) == ["queued"]

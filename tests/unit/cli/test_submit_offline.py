@@ -75,6 +75,8 @@ def test_options_replace_what_the_file_says(dure: Dure, task: Path, monkeypatch:
         "env": {"EPOCHS": "5", "X": "a=b", "FROM_HERE": "here"},
         "retries": 2,
         "hold": True,
+        "hold_on_failure_seconds": 0,
+        "array": "",
     }
 
 

@@ -31,6 +31,7 @@ def test_a_rank_knows_its_place() -> None:
         "DURE_CHECKPOINT_DIR": "/data/checkpoints/k",
         "DURE_API_URL": "http://127.0.0.1:1",
         "DURE_ATTEMPT_TOKEN": "its-own",
+        "DURE_ARTIFACTS": "/data/attempts/d-aaaa-a2/artifacts/1",
         "DURE_ATTEMPT_DIR": "/data/attempts/d-aaaa-a2",
     }
     assert env["PATH"] == "/venv/bin:/usr/bin"

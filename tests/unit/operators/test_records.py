@@ -39,6 +39,11 @@ def ended(rank: int, code: int) -> Row:
     return {"kind": "exit", "rank": rank, "code": code}
 
 
+def held(rank: int, code: int) -> Row:
+    """The line of a rank after whose failure the attempt is kept."""
+    return {"kind": "hold", "rank": rank, "code": code}
+
+
 def gone(code: int) -> Row:
     """The supervisor's last line."""
     return {"kind": "gone", "code": code}
@@ -100,6 +105,27 @@ CASES: dict[str, tuple[list[Row], End | None, str]] = {
         (
             "starting@100 rank-started/0@110 rank-started/1@120"
             " rank-ended/0@130:3:observed rank-ended/1@140:lost gone@900:3:observed"
+        ),
+    ),
+    "held after a failure: its rank has not ended yet": (
+        [BEGIN, *STARTS, held(1, 3), BEAT],
+        None,
+        "starting@100 rank-started/0@110 rank-started/1@120 held/1@130:3",
+    ),
+    "held to its end": (
+        [BEGIN, *STARTS, held(1, 3), ended(1, 3), {"kind": "notice", "reason": "fail"}, ended(0, 143), gone(3)],
+        None,
+        (
+            "starting@100 rank-started/0@110 rank-started/1@120 held/1@130:3"
+            " rank-ended/1@140:3:observed notice@150:fail rank-ended/0@160:143:observed gone@170:3:observed"
+        ),
+    ),
+    "lost while it was held: the code is known": (
+        [BEGIN, *STARTS, held(1, 3), BEAT, BEAT],
+        LOST,
+        (
+            "starting@100 rank-started/0@110 rank-started/1@120 held/1@130:3"
+            " rank-ended/0@150:lost rank-ended/1@150:3:lost gone@900:3:observed"
         ),
     ),
     "lost while it tidied up: all ends were seen": (

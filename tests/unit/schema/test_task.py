@@ -41,6 +41,8 @@ run: |
 entrypoint: ray
 retries: 2
 hold: true
+hold_on_failure: 30m
+array: 1-20%4
 """
 ENV = {"EPOCHS": "3", "DEBUG": "yes", "RATE": "1e-4", "EMPTY": ""}
 SMALL = 'resources: {gpus: "h100:1"}\nrun: python train.py\n'
@@ -68,6 +70,8 @@ def test_every_field_reaches_the_body() -> None:
         "retries": 2,
         "package_sha256": "0" * 64,
         "hold": True,
+        "hold_on_failure_seconds": 1_800,
+        "array": "1-20%4",
     }
     assert good(FULL).workdir == "./code"
 

@@ -1,4 +1,20 @@
 -- Schema version 0001. A released version never changes; a change is a new version.
+CREATE TABLE artifact (
+  job TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  path TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  left_out TEXT NOT NULL,
+  reported_at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_artifact PRIMARY KEY (job, attempt, number),
+  CONSTRAINT ck_artifact_number_at_least_0 CHECK ("number" >= 0),
+  CONSTRAINT ck_artifact_size_at_least_0 CHECK ("size" >= 0),
+  CONSTRAINT ck_artifact_reported_at_ms_at_least_0 CHECK ("reported_at_ms" >= 0),
+  CONSTRAINT ck_artifact_attempt_at_least_1 CHECK ("attempt" >= 1),
+  CONSTRAINT ck_artifact_job_not_empty CHECK ("job" <> '')
+) STRICT;
 CREATE TABLE attempt (
   job TEXT NOT NULL,
   number INTEGER NOT NULL,
@@ -23,6 +39,7 @@ CREATE TABLE attempt (
   gone_at_ms INTEGER NOT NULL,
   settled INTEGER NOT NULL,
   exit_code INTEGER,
+  hold_until_ms INTEGER NOT NULL,
   unproven INTEGER NOT NULL,
   message TEXT NOT NULL,
   version INTEGER NOT NULL,
@@ -35,6 +52,7 @@ CREATE TABLE attempt (
   CONSTRAINT ck_attempt_stop_at_ms_at_least_0 CHECK ("stop_at_ms" >= 0),
   CONSTRAINT ck_attempt_notice_at_ms_at_least_0 CHECK ("notice_at_ms" >= 0),
   CONSTRAINT ck_attempt_gone_at_ms_at_least_0 CHECK ("gone_at_ms" >= 0),
+  CONSTRAINT ck_attempt_hold_until_ms_at_least_0 CHECK ("hold_until_ms" >= 0),
   CONSTRAINT ck_attempt_number_at_least_1 CHECK ("number" >= 1),
   CONSTRAINT ck_attempt_gpus_at_least_1 CHECK ("gpus" >= 1),
   CONSTRAINT ck_attempt_version_at_least_1 CHECK ("version" >= 1),
@@ -167,6 +185,9 @@ CREATE TABLE job (
   not_before_ms INTEGER NOT NULL,
   ended_at_ms INTEGER NOT NULL,
   message TEXT NOT NULL,
+  array TEXT NOT NULL,
+  array_index INTEGER NOT NULL,
+  array_text TEXT NOT NULL,
   version INTEGER NOT NULL,
   CONSTRAINT pk_job PRIMARY KEY (id),
   CONSTRAINT ck_job_submitted_at_ms_at_least_0 CHECK ("submitted_at_ms" >= 0),
@@ -177,14 +198,16 @@ CREATE TABLE job (
   CONSTRAINT ck_job_failures_at_least_0 CHECK ("failures" >= 0),
   CONSTRAINT ck_job_not_before_ms_at_least_0 CHECK ("not_before_ms" >= 0),
   CONSTRAINT ck_job_ended_at_ms_at_least_0 CHECK ("ended_at_ms" >= 0),
+  CONSTRAINT ck_job_array_index_at_least_0 CHECK ("array_index" >= 0),
   CONSTRAINT ck_job_nodes_at_least_1 CHECK ("nodes" >= 1),
   CONSTRAINT ck_job_gpus_per_node_at_least_1 CHECK ("gpus_per_node" >= 1),
   CONSTRAINT ck_job_time_limit_ms_at_least_1 CHECK ("time_limit_ms" >= 1),
   CONSTRAINT ck_job_version_at_least_1 CHECK ("version" >= 1),
   CONSTRAINT ck_job_state_known CHECK ("state" IN ('Queued', 'Held', 'Active', 'Succeeded', 'Failed', 'Cancelled')),
-  CONSTRAINT ck_job_held_by_known CHECK ("held_by" IN ('', 'user', 'admin')),
+  CONSTRAINT ck_job_held_by_known CHECK ("held_by" IN ('', 'user', 'admin', 'array')),
   CONSTRAINT ck_job_id_not_empty CHECK ("id" <> '')
 ) STRICT;
+CREATE INDEX ix_job_array ON job (array);
 CREATE INDEX ix_job_org_project_state ON job (org, project, state);
 CREATE INDEX ix_job_state ON job (state);
 CREATE INDEX ix_job_submitted_seq ON job (submitted_seq);
