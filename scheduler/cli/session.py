@@ -168,6 +168,13 @@ class Session:
         items = [row.values for row in rows]
         self.emit({"apiVersion": API_VERSION, "kind": kind, "items": items, "next": ""}, sheet, output, rows)
 
+    def emit_row(self, kind: str, row: Row, sheet: Sheet, output: str) -> None:
+        """Print one thing that was made here, in the form that the API's answers have."""
+        from scheduler.cli.tables import Row
+        from scheduler.schema.body_base import API_VERSION
+
+        self.emit(Row({"apiVersion": API_VERSION, "kind": kind, **row.values}), sheet, output)
+
     def told(self, body: Any, sheet: Sheet, output: str, sentence: str) -> None:
         """What became of a thing: one line such as ``job/ID queued``, or the body in another shape."""
         self.made(sentence)

@@ -49,7 +49,7 @@ def explain(session: Session, code: str | None, output: str) -> None:
     if output == "table":
         session.data(f"{row.code}  {row.title}\n\n{row.explanation}\n\nFor example:\n  {row.example}")
     else:
-        session.emit(row, SHEET, output)
+        session.emit_row("Code", row, SHEET, output)
 
 
 @command("completion", exit_codes=EXITS_ALWAYS, examples=tuple(INSTALL.values()))
@@ -83,7 +83,7 @@ def version(session: Session, output: str) -> None:
     if output == "table":
         session.data(f"dure {row.version}")
     else:
-        session.emit(row, VERSION, output)
+        session.emit_row("Version", row, VERSION, output)
 
 
 def own_version() -> str:

@@ -133,7 +133,7 @@ def test_the_commands_as_json(dure: Dure) -> None:
 
 def test_version(dure: Dure) -> None:
     assert dure("version").succeeds().out == dure("--version").succeeds().out
-    assert set(dure("version", "-o", "json").json) == {"version", "python", "platform"}
+    assert set(dure("version", "-o", "json").json) == {"apiVersion", "kind", "version", "python", "platform"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
