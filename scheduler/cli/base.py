@@ -178,12 +178,21 @@ def option(*names: str, group: str = OPTIONS, **attributes: Any) -> Callable[[An
     return click.option(*names, cls=Option, group=group, **attributes)
 
 
+def _contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """The contexts there are, for the shell to complete."""
+    from scheduler.cli.arguments import live
+
+    return live("contexts")(ctx, param, incomplete)
+
+
 def global_options(function: Any) -> Any:
     """The options that every command and ``dure`` itself take."""
     for decorate in reversed(
         (
             option("--server", metavar="URL", default="", group=GLOBAL, help="Address of the server."),
-            option("--context", metavar="NAME", default="", group=GLOBAL, help="Context to use."),
+            option(
+                "--context", metavar="NAME", default="", group=GLOBAL, shell_complete=_contexts, help="Context to use."
+            ),
             option("-q", "--quiet", is_flag=True, group=GLOBAL, help="Print data and errors only."),
             option("--no-input", is_flag=True, group=GLOBAL, help="Never ask; fail where an answer is needed."),
             option("--debug", is_flag=True, group=GLOBAL, help="Show where an unexpected error arose."),

@@ -18,7 +18,7 @@ COMMANDS = {
         "why": Lazy("scheduler.cli.commands.queue:why", "Say why a job waits, and what would start it sooner."),
         "logs": Lazy("scheduler.cli.commands.logs:logs", "Print a job's output."),
         "cancel": Lazy("scheduler.cli.commands.job:cancel", "End jobs."),
-        "job": Lazy("scheduler.cli.commands.job:job", "Look at one job, hold it or release it."),
+        "job": Lazy("scheduler.cli.commands.job:job", "Look at one job, wait for it, hold it or release it."),
     },
     "Shares": {
         "gpus": Lazy("scheduler.cli.commands.shares:gpus", "Show the GPUs of each cluster, and what is free."),

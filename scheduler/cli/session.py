@@ -91,7 +91,8 @@ class Session:
 
     def client_that_tries(self, tries: int) -> Client:
         """The client, or one for a question that is not worth so many tries; raises Fatal when nobody is logged in."""
-        return self.client if tries >= TRIES else self.connect(self.server, self.token(), tries=tries)
+        client = self.client
+        return client if tries >= TRIES else self.connect(self.server, self.token(), tries=tries)
 
     def connect(
         self, server: str, token: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tries: int = TRIES

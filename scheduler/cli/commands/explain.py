@@ -6,6 +6,7 @@ import re
 
 import click
 
+from scheduler.cli.arguments import live
 from scheduler.cli.base import EXITS_ALWAYS, command, output_option
 from scheduler.cli.clean import shortened
 from scheduler.cli.exits import NOT_FOUND
@@ -27,7 +28,7 @@ INSTALL = {
     exit_codes=(*EXITS_ALWAYS, NOT_FOUND),
     examples=("dure explain DURE-2101", "dure explain 2101", "dure explain"),
 )
-@click.argument("code", metavar="[CODE]", required=False)
+@click.argument("code", metavar="[CODE]", required=False, shell_complete=live("codes"))
 @output_option("table", "json", "jsonl", "yaml", "csv", "id")
 def explain(session: Session, code: str | None, output: str) -> None:
     """Explain an error code; without one, list them all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.cli.arguments import ORG, PROJECT, resolved_flavor
+from scheduler.cli.arguments import ORG, PROJECT, live, resolved_flavor
 from scheduler.cli.base import command, option, output_option
 from scheduler.cli.session import Session
 
@@ -23,7 +23,13 @@ def gpus(session: Session, output: str) -> None:
     see_also=("why", "gpus", "usage"),
 )
 @option("--org", type=ORG, metavar="ORG", default="", help="Tree nodes of this organisation.")
-@option("--flavor", metavar="FLAVOR", default="", help="This flavor only: its name or a unique prefix of it.")
+@option(
+    "--flavor",
+    metavar="FLAVOR",
+    default="",
+    shell_complete=live("flavors"),
+    help="This flavor only: its name or a unique prefix of it.",
+)
 @output_option()
 def quota(session: Session, org: str, flavor: str, output: str) -> None:
     """Show guarantees, limits and what is in use.
