@@ -13,6 +13,8 @@ from scheduler.cli.base import CONTEXT_SETTINGS, Lazy, LazyGroup, global_options
 EXAMPLES = ("dure submit train.yaml", "dure why JOB", "dure logs -f JOB")
 COMMANDS = {
     "Jobs": {
+        "init": Lazy("scheduler.cli.commands.init:init", "Begin a job: task file, program, .dureignore."),
+        "check": Lazy("scheduler.cli.commands.check:check", "Check task files without a server."),
         "submit": Lazy("scheduler.cli.commands.submit:submit", "Queue a training job from a task file or a command."),
         "queue": Lazy("scheduler.cli.commands.queue:queue", "List jobs that wait or run."),
         "why": Lazy("scheduler.cli.commands.queue:why", "Say why a job waits, and what would start it sooner."),
@@ -49,7 +51,10 @@ COMMANDS = {
     },
     "Help": {
         "doctor": Lazy("scheduler.cli.commands.doctor:doctor", "Check installation, settings, server and login."),
+        "help": Lazy("scheduler.cli.commands.help:help_", "Explain a command, a field of the task file, or a topic."),
         "explain": Lazy("scheduler.cli.commands.explain:explain", "Explain an error code; without one, list them all."),
+        "template": Lazy("scheduler.cli.commands.init:template", "List and show the templates of dure init."),
+        "skill": Lazy("scheduler.cli.commands.help:skill", "Print a guide for programs and agents that use dure."),
         "completion": Lazy("scheduler.cli.commands.explain:completion", "Print a completion script for your shell."),
         "version": Lazy("scheduler.cli.commands.explain:version", "Print the version."),
     },

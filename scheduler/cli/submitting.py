@@ -78,6 +78,11 @@ class Draft:
         self._task = read
         self._project_given = str(given.get("project") or "")
 
+    @property
+    def task(self) -> Task:
+        """The task, whole and right."""
+        return self._task
+
     def package(self) -> Package | None:
         """The work directory as a package; None when the task has none. Raises Fault with all that is wrong."""
         if self._task.workdir is None:

@@ -116,12 +116,7 @@ def submit(
     from scheduler.cli.submitting import Draft
 
     after = click.get_current_context().meta.get(AFTER_DASHES)
-    if (file is None) == (after is None):
-        raise click.UsageError("give a task FILE, or -- and a command" + ("" if file is None else ", not both"))
-    if after == []:
-        raise click.UsageError("no command stands after --")
-    if len(idempotency_key) > KEY_LENGTH_MAX or not idempotency_key.isprintable():
-        raise click.UsageError(f"--idempotency-key takes 1 to {KEY_LENGTH_MAX} printable characters")
+    _require_usage(file, after, idempotency_key)
     draft = Draft(session, file, after, given)
     package = draft.package()
     if dry_run:
@@ -147,6 +142,16 @@ def submit(
         ("Cancel", f"dure cancel {job.id}"),
     )
     return exits.OK
+
+
+def _require_usage(file: str | None, after: list[str] | None, key: str) -> None:
+    """Raise UsageError for a call that names no task, or two, or a key that no request can carry."""
+    if (file is None) == (after is None):
+        raise click.UsageError("give a task FILE, or -- and a command" + ("" if file is None else ", not both"))
+    if after == []:
+        raise click.UsageError("no command stands after --")
+    if len(key) > KEY_LENGTH_MAX or not key.isprintable():
+        raise click.UsageError(f"--idempotency-key takes 1 to {KEY_LENGTH_MAX} printable characters")
 
 
 def _told(session: Session, job: JobBody, output: str) -> None:

@@ -54,15 +54,38 @@ JOBS = {
             "submit task.yaml --nodes 5",
             "submit task.yaml --gpus h200:1",
             "submit task.yaml --project seohae/vision",
+            "submit task.yaml --wait-timeout 3s",
             "submit",
         ),
         changes=True,
         more=("submit task.yaml --dry-run -o json", "submit --gpus a100:1 --tier borrow --dry-run -- python train.py"),
     ),
+    "init": Row(
+        "init first", ("init --gpus h100", "init --template none", "init --project nlp"), changes=True, here=True
+    ),
+    "check": Row("check task.yaml", ("check wrong.yaml", "check none.yaml", "check wrong.yaml -o json"), here=True),
     "queue": Row(
         "queue --all",
-        ("queue --state Sleeping", "queue --org hanul-ai --project seohae/vision", "queue --limit 0"),
+        (
+            "queue --state Sleeping",
+            "queue --org hanul-ai --project seohae/vision",
+            "queue --limit 0",
+            "queue --watch 0",
+            "queue --watch -o csv",
+            "queue --until-empty",
+        ),
         more=("queue", "queue --state Queued", "queue --user nobody"),
+    ),
+    "job wait": Row(
+        "job wait tokenize",
+        (
+            "job wait none-of-mine",
+            "job wait ablation",
+            "job wait typo",
+            "job wait llm-sft --wait-timeout 3s",
+            "job wait tokenize --wait-timeout 3",
+        ),
+        changes=True,
     ),
     "why": Row("why llm-sft", ("why none-of-mine", "why ../x"), more=("why pretrain", "why typo")),
     "logs": Row("logs tokenize", ("logs none-of-mine", "logs tokenize --rank 3", "logs tokenize --attempt 9")),
@@ -174,6 +197,17 @@ RUNNING = {
 HELP = {
     "doctor": Row("doctor", (f"{LONELY} doctor",), here=True),
     "explain": Row("explain DURE-2101", ("explain 9999",), here=True),
+    "help": Row(
+        "help task.resources",
+        ("help taks", "help task.dependencies"),
+        here=True,
+        more=("help job get", "help slurm", "help output", "help environment", "help exit-codes", "help task.image"),
+    ),
+    "template list": Row("template list", ("template list --all",), here=True),
+    "template show": Row(
+        "template show script", ("template show none",), here=True, more=("template show script --file .dureignore",)
+    ),
+    "skill": Row("skill", ("skill --all",), here=True),
     "completion": Row("completion bash", ("completion tcsh",), here=True),
     "version": Row("version", ("version --all",), here=True),
 }

@@ -19,8 +19,9 @@ from tests.unit.cli.running import golden
 ALL = {" ".join(path): (path, command) for path, command in walk(cli)}
 LEAVES = {name: item for name, item in ALL.items() if not isinstance(item[1], click.Group)}
 WANTED = """
-submit queue why logs cancel quota usage gpus login logout whoami doctor explain version serve up completion
-job:get,events,hold,release token:create,list,revoke context:list,use,add,rm config:show policy:lint,apply,show
+init check submit queue why logs cancel quota usage gpus login logout whoami doctor explain version serve up completion
+help skill job:wait,get,events,hold,release template:list,show
+token:create,list,revoke context:list,use,add,rm config:show policy:lint,apply,show
 org:create,list,show project:create,list member:add,remove,list period:list,close invoice:list,get,verify
 """
 
@@ -85,7 +86,6 @@ def test_same_option_same_meaning() -> None:
         "--context",
         "--idempotency-key",
         "--period",
-        "--wait-timeout",
         "--class",
     }
 
@@ -127,7 +127,7 @@ def test_the_commands_as_json(dure: Dure) -> None:
     described = json.loads(dure("--describe").succeeds().out)
     assert {item["command"] for item in described["items"]} == set(ALL)
     submit = next(item for item in described["items"] if item["command"] == "dure submit")
-    assert submit["exit_codes"] == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert submit["exit_codes"] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 100, 101, 102, 103, 130]
     assert any(parameter["names"] == ["--gpus"] for parameter in submit["parameters"])
 
 
@@ -148,6 +148,6 @@ def test_completion_offers_commands_and_options(dure: Dure) -> None:
         return [line.partition(",")[2] for line in dure(env=env).out.splitlines()]
 
     assert offered("dure su", 1) == ["submit"]
-    assert offered("dure job ", 2) == ["get", "events", "hold", "release"]
+    assert offered("dure job ", 2) == ["wait", "get", "events", "hold", "release"]
     assert "--state" in offered("dure queue --s", 2)
     assert offered("dure queue --state Qu", 3) == ["queued"]
