@@ -19,7 +19,7 @@ from scheduler.cli.base import Flags
 from scheduler.cli.clean import clean, width
 from scheduler.cli.errors import BOLD, DIM, paint, warn
 from scheduler.cli.program import as_called
-from scheduler.cli.streams import DONE, put, tell
+from scheduler.cli.streams import DONE, moves, put, tell
 from scheduler.client.config import TOKEN_VARIABLE, sound_token
 from scheduler.core.errors import Fatal
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scheduler.cli.settings import Configuration
     from scheduler.cli.tables import Row, Sheet
     from scheduler.client.http import Client
+    from scheduler.client.transport import Progress
 
 NO_SERVER = "DURE-1005"
 NOT_CONFIRMED = "DURE-1007"
@@ -123,6 +124,20 @@ class Session:
     def _say_waiting(self) -> None:
         self._wait_said = True
         self.talk(f"waiting for {self.server} ...")
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Progress | None]:
+        """A bar for what takes long, told in bytes: on a terminal only, and never with --quiet."""
+        from scheduler.cli.progress import Bar
+
+        if self.flags.quiet or not moves(sys.stderr):
+            yield None
+            return
+        drawn = Bar(label, sys.stderr)
+        try:
+            yield drawn.moved
+        finally:
+            drawn.clear()
 
     def close(self) -> None:
         """Close the clients."""

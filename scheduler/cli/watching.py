@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
@@ -16,7 +15,7 @@ from scheduler.cli.clean import clean
 from scheduler.cli.errors import YELLOW, colourful, paint
 from scheduler.cli.render import Page, plain, render, stdout_view, to_json
 from scheduler.cli.sheets import JOBS
-from scheduler.cli.streams import flush, put
+from scheduler.cli.streams import flush, moves, put
 from scheduler.cli.tables import ENDED, Column, gang, instant_text
 from scheduler.core.errors import DureError, Retry
 from scheduler.schema.times import rfc3339
@@ -228,8 +227,3 @@ def watch(
     screen = Screen(session, output, seconds)
     with screen.drawn():
         return Watch(session, fetch, screen, seconds).run(until_empty=until_empty)
-
-
-def moves(stream: Any) -> bool:
-    """Whether a stream is a terminal on which the cursor can be moved."""
-    return bool(stream.isatty()) and os.environ.get("TERM", "dumb") != "dumb"

@@ -42,6 +42,7 @@ from scheduler.schema.body_jobs import (
     WhoamiBody,
     WhyBody,
 )
+from scheduler.schema.body_look import PlanNowBody, PlanShareBody
 from scheduler.schema.body_operator import (
     AssignmentBody,
     LogAck,
@@ -88,6 +89,8 @@ __all__ = [
     "Problem",
     "FindingBody",
     "TaskBody",
+    "PlanNowBody",
+    "PlanShareBody",
     "PlanTierBody",
     "PlanBody",
     "JobBody",

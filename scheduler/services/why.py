@@ -9,11 +9,12 @@ from scheduler.core.allocator.explain import Explanation, FreeGpus, JobFacts, ex
 from scheduler.core.allocator.plan import Plan
 from scheduler.core.lifecycle import JobState
 from scheduler.core.records import JobRecord, NodeRecord, WaitingRecord
-from scheduler.schema.bodies import BlockerBody, WhyBody
+from scheduler.schema.bodies import WhyBody
 from scheduler.services.actors import Actor
 from scheduler.services.job_bodies import instant
 from scheduler.services.job_views import newest_reasons
 from scheduler.services.jobs import find_job, newest_attempt
+from scheduler.services.look import blocker_body
 from scheduler.services.pictures import leaf_of, live_attempts, pending_of, request_of
 from scheduler.services.ports import Reader, Where
 from scheduler.services.registry import NODES_MAX
@@ -87,21 +88,7 @@ def _body(
         job=job.id,
         state=str(job.state),
         summary=found.summary,
-        blockers=[
-            BlockerBody(
-                reason=str(line.blocker.reason),
-                tier=line.blocker.tier,
-                tree_node=line.blocker.tree_node,
-                flavor=line.blocker.flavor,
-                need=line.blocker.need,
-                have=line.blocker.have,
-                limit=line.blocker.limit,
-                actor=str(line.blocker.actor),
-                sentence=line.sentence,
-                remedies=list(line.remedies),
-            )
-            for line in found.reasons
-        ],
+        blockers=[blocker_body(line) for line in found.reasons],
         would_help=list(found.would_help),
         ahead_in_project=view.count(JobRecord, queued, *ahead) if job.state is JobState.QUEUED else 0,
         pending_in_pool=waiting_in_pool,

@@ -192,4 +192,5 @@ def _send(session: Session, package: Package | None) -> None:
     """Send the package unless the server has it."""
     if package is None or session.client.has_package(package.sha256):
         return
-    session.client.put_package(package.sha256, package.content)
+    with session.progress("sending the work directory") as moved:
+        session.client.put_package(package.sha256, package.content, moved)

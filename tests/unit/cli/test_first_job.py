@@ -53,7 +53,7 @@ def test_a_template_is_checked_and_planned_as_it_is_written(dure: Dure, template
     assert dure("check", f"{folder}/task.yaml").succeeds().out.startswith(f"{folder}/task.yaml: ok (first-job, h100:1")
     plan = dure("submit", f"{folder}/task.yaml", "--dry-run").succeeds().err
     assert plan.startswith("Plan  first-job  (project hanul-ai/nlp)\n")
-    assert "Files  3 files" in plan
+    assert "Files    3 files" in plan
     compile((folder / "train.py").read_text(), "train.py", "exec")
 
 
