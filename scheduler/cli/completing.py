@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import click
 
 from scheduler.cli.arguments import SLASHED
 from scheduler.cli.base import Flags
+from scheduler.core.errors import DureError
 
 if TYPE_CHECKING:
     from scheduler.cli.session import Session
@@ -118,7 +120,8 @@ def _remote(session: Session, kind: str) -> Sequence[str]:
     kept = _words(names)
     from scheduler.client.config import write_private
 
-    write_private(path, json.dumps({**cached, kind: {"at": time.time(), "names": kept}}))
+    with suppress(DureError):  # where it cannot be kept, it is asked again next time
+        write_private(path, json.dumps({**cached, kind: {"at": time.time(), "names": kept}}))
     return kept
 
 

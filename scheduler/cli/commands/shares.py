@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from scheduler.cli.arguments import ORG, PROJECT, live, resolved_flavor
 from scheduler.cli.base import command, option, output_option
 from scheduler.cli.session import Session
+
+if TYPE_CHECKING:
+    from scheduler.cli.tables import Sheet, View
+    from scheduler.schema.bodies import UsageLine
+
+PART_CELLS = 10
 
 
 @command("gpus", examples=("dure gpus", "dure gpus -o json"), see_also=("quota", "why"))
@@ -48,6 +57,21 @@ def quota(session: Session, org: str, flavor: str, output: str) -> None:
     session.emit(page, QUOTA, output, page.items)
 
 
+def with_parts(sheet: Sheet, rows: Sequence[UsageLine]) -> Sheet:
+    """The sheet with a bar in each row: its part of all GPU-hours held."""
+    from dataclasses import replace
+
+    from scheduler.cli.tables import Column, bar
+
+    whole = sum(row.held_milli_gpu_ms for row in rows)
+
+    def part(row: UsageLine, view: View) -> str:
+        percent = row.held_milli_gpu_ms * 100 // whole if whole else 0
+        return f"{bar(row.held_milli_gpu_ms, whole, view.bars, PART_CELLS)} {percent:>3}%"
+
+    return replace(sheet, columns=(*sheet.columns, Column("PART OF HELD", part, leaves=1)))
+
+
 @command(
     "usage",
     examples=("dure usage", "dure usage --org hanul-ai --since 2026-11-01", "dure usage --since 7d -o csv"),
@@ -75,4 +99,4 @@ def usage(session: Session, org: str, project: str, since: str, until: str, outp
         since=instant(since, "--since", now_ms),
         until=instant(until, "--until", now_ms),
     )
-    session.emit(page, USAGE, output, page.items)
+    session.emit(page, with_parts(USAGE, page.items), output, page.items)

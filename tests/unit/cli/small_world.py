@@ -254,9 +254,13 @@ class Server:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Hand a request on to the world of now."""
-        assert self.world is not None
         self.asked.append((scope.get("method", ""), scope.get("path", "")))
-        await self.world.app(scope, receive, send)
+        await self.here().app(scope, receive, send)
+
+    def here(self) -> World:
+        """The world behind the socket now."""
+        assert self.world is not None
+        return self.world
 
 
 @contextmanager

@@ -8,9 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import platform
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,13 @@ import click
 import pytest
 import yaml
 
+from scheduler.cli.base import SHAPES
 from scheduler.cli.commands.explain import own_version
 from scheduler.cli.main import cli
 from scheduler.cli.reference import walk
 from scheduler.cli.session import Session
 from tests.support.golden import assert_golden
+from tests.support.source import ROOT
 from tests.unit.cli.cases import FILES, ROWS, Row
 from tests.unit.cli.conftest import Dure
 from tests.unit.cli.contract import complaint
@@ -75,10 +80,9 @@ class Caller:
         own = World() if row.changes else None
         if own:
             server.world = own
-        assert server.world is not None
         self._settle()
         server.asked.clear()
-        token = server.world.tokens.get(row.user or "kim", "")
+        token = server.here().tokens.get(row.user or "kim", "")
         env = {"DURE_SERVER": server.url, **({"DURE_TOKEN": token} if row.user and not row.env else {})}
         stdin = row.stdin.format(token=token) if line.endswith(str(row.line)) else ""
         result = self._dure(*shlex.split(line), env={} if row.env else env, stdin=stdin.encode())
@@ -116,8 +120,8 @@ def caller(
     for name, text in FILES.items():
         Path(name).write_text(text, encoding="utf-8")
     server.world = quiet_world
-    monkeypatch.setattr(Session, "now_ms", lambda self: server.world.now_ms if server.world else 0)
-    monkeypatch.setattr(Session, "wait", lambda self, seconds: server.world.turn() if server.world else None)
+    monkeypatch.setattr(Session, "now_ms", lambda self: server.here().now_ms)
+    monkeypatch.setattr(Session, "wait", lambda self, seconds: server.here().turn())
     return Caller(dure, server, ROWS[request.param], config_folder)
 
 
@@ -151,6 +155,25 @@ def test_the_transcript_is_the_committed_one(name: str, caller: Caller, server: 
     assert_golden(golden(f"commands/{name.replace(' ', '-')}.txt"), caller.transcript.rstrip("\n") + "\n")
     if "json" in results:
         assert_same_values(results)
+
+
+LISTS = sorted({name for name in LEAVES if name.endswith(" list")} | {"queue", "gpus", "quota", "usage", "job events"})
+
+
+@pytest.mark.parametrize("name", [*LISTS, "job get", "org show"])
+def test_every_list_takes_every_shape(name: str) -> None:
+    assert set(SHAPES) <= set(shapes(name))
+
+
+@pytest.mark.parametrize("line", ["queue --all -o json", "why llm-sft", "invoice list -o csv", "job get none-of-mine"])
+@pytest.mark.parametrize("caller", ["queue"], indirect=True)
+def test_a_process_of_its_own_says_the_same(line: str, caller: Caller, server: Server) -> None:
+    """The program as the shell starts it, without this process's clock and streams."""
+    here = caller(line)
+    env = {**os.environ, "DURE_SERVER": server.url, "DURE_TOKEN": server.here().tokens["kim"], "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "scheduler.cli", *shlex.split(line)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (here.code, here.out, here.err)
 
 
 def assert_same_values(results: dict[str, Result]) -> None:

@@ -149,13 +149,19 @@ BROKEN: dict[str, dict[str, str]] = {
     "a wrong token": {"DURE_TOKEN": "dure_a_b"},
     "no token at all": {"DURE_TOKEN": "two words"},
     "an unknown context": {"DURE_CONTEXT": "none"},
-    "nowhere to keep it": {"XDG_CACHE_HOME": "/dev/null"},
 }
 
 
 @pytest.mark.parametrize("changes", BROKEN.values(), ids=BROKEN.keys())
 def test_failures_are_silent(dure: Dure, env: dict[str, str], changes: dict[str, str]) -> None:
     assert offered(dure, "dure why pre", {**env, **changes}) == []
+
+
+def test_names_that_cannot_be_kept_are_offered_all_the_same(
+    dure: Dure, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completing, "NETWORK_SECONDS", SECONDS_MAX)
+    assert offered(dure, "dure why pre", {**env, "XDG_CACHE_HOME": "/dev/null"}) == ["plain,pretrain"]
 
 
 def test_what_is_kept_may_be_anything(dure: Dure, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

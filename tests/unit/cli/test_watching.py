@@ -41,7 +41,7 @@ class Stopped(Session):
         self._found = found
 
     @property
-    def client(self) -> Any:  # type: ignore[override]  # a session of tests has no connection
+    def client(self) -> Any:
         """Itself."""
         return self
 

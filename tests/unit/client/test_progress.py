@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import httpx
 
@@ -61,7 +62,7 @@ def fetched(answer: httpx.Response) -> list[tuple[int, int]]:
 def test_a_download_is_told_with_its_length_where_that_is_known() -> None:
     assert fetched(httpx.Response(200, content=CONTENT))[-1] == (WHOLE, WHOLE)
 
-    def pieces() -> object:
+    def pieces() -> Iterator[bytes]:
         yield CONTENT[:100]
         yield CONTENT[100:]
 

@@ -80,7 +80,7 @@ def test_the_verdict_is_the_allocators(rng: random.Random) -> None:
 def _look_and_submit(plane: ControlPlane, rng: random.Random) -> list[str]:
     """The verdict of a random task, after it has come true; none where the line is full or the job too large."""
     who, project = rng.choice([("member", "acme/nlp"), ("stranger", "uni/vision")])
-    fields = {
+    fields: dict[str, Any] = {
         "project": project,
         "gpus": f"{rng.choice(['h100', 'a100'])}:{rng.choice([1, 1, 2, 4])}",
         "nodes": rng.choice([1, 1, 2]),
