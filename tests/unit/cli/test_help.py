@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 import pytest
 
 from scheduler.cli import exits
-from scheduler.cli.base import GLOBAL_NAMES, LazyGroup, Option, Pages
+from scheduler.cli.base import ENVIRONMENT, GLOBAL_NAMES, LazyGroup, Option, Pages
 from scheduler.cli.main import COMMANDS, cli
 from scheduler.cli.reference import help_page, reference, walk
 from tests.support.golden import assert_golden
@@ -71,6 +72,17 @@ def test_see_also_and_examples_name_commands_that_exist(name: str) -> None:
     assert [other for other in command.see_also if f"dure {other}" not in ALL] == []
 
 
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_every_page_names_the_variables_that_the_command_reads(name: str) -> None:
+    path, command = LEAVES[name]
+    assert isinstance(command, Pages)
+    page = help_page(command, path)
+    section = page[page.index("\nEnvironment:\n") : page.index("\nExit codes:\n")]
+    assert ("DURE_SERVER" in section) == (exits.UNREACHABLE in command.exit_codes)
+    assert "DURE_CONFIG_DIR" in section
+    assert set(command.environment) <= set(re.findall(r"[A-Z_]{3,}", section))
+
+
 def test_same_option_same_meaning() -> None:
     """One name has one help text everywhere, but where it names a different thing on purpose."""
     differs = {"--org", "--project", "--name", "--user", "-o", "--title", "--scope", "--data", "--reason"}
@@ -126,6 +138,8 @@ def test_nothing_to_do_shows_the_help_as_a_mistake(dure: Dure, args: list[str]) 
 def test_the_commands_as_json(dure: Dure) -> None:
     described = json.loads(dure("--describe").succeeds().out)
     assert {item["command"] for item in described["items"]} == set(ALL)
+    assert set(described["exit_codes"]) == {str(code) for code in exits.MEANING}
+    assert set(described["environment"]) == set(ENVIRONMENT)
     submit = next(item for item in described["items"] if item["command"] == "dure submit")
     assert submit["exit_codes"] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 100, 101, 102, 103, 130]
     assert any(parameter["names"] == ["--gpus"] for parameter in submit["parameters"])
