@@ -86,7 +86,7 @@ def test_asked_to_stop_it_saves_and_goes_on_later(dure: Dure) -> None:
     output(process, code=128 + signal.SIGTERM)
     again = output(as_dure_runs_it(folder, STEPS="40"))
     assert again.startswith("going on from step ")
-    assert int(again.split()[4]) >= 21
+    assert int(again.split()[4]) >= 20
 
 
 def test_nothing_is_written_over(dure: Dure) -> None:
