@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from scheduler.cli.clean import shortened
 from scheduler.core.errors import Fatal
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 BAD_VALUE = "DURE-1008"
 # What every kind of name is made of; what a name really is, the server knows.
@@ -23,8 +27,12 @@ class Named(click.ParamType):
 
     name = "name"
 
-    def __init__(self, what: str, fix: str, pattern: str = PLAIN) -> None:
-        """``what``: such as "name of an organisation". ``fix``: where to find the right one."""
+    def __init__(self, what: str, fix: str, pattern: str = PLAIN, kind: str = "") -> None:
+        """``what``: such as "name of an organisation". ``fix``: where to find the right one.
+
+        kind: of the names that a shell is offered (``scheduler.cli.completing``).
+        """
+        self._kind = kind
         self._what = what
         self._fix = fix
         self._pattern = re.compile(pattern, re.ASCII)
@@ -37,15 +45,32 @@ class Named(click.ParamType):
             return text
         raise Fatal(BAD_VALUE, f"{label(param)} {shortened(text)} is no {self._what}", self._fix)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names that the server knows."""
+        return live(self._kind)(ctx, param, incomplete) if self._kind else []
 
-JOB = Named("id or name of a job", "dure queue --all lists yours")
-ORG = Named("name of an organisation", "dure org list")
-PROJECT = Named("PROJECT or ORG/PROJECT", "dure project list", SLASHED)
-USER = Named("name of a user", "dure whoami shows yours, dure member list those of others")
-JOB_NAME = Named("name of a job", "dure queue --all lists yours")
-TOKEN = Named("id of a token", "dure token list")
-PERIOD = Named("id of a period", "dure period list")
-INVOICE = Named("number of an invoice", "dure invoice list has the numbers; files are not read")
+
+def live(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """For ``shell_complete`` of an argument or option: names of a kind, as they are now."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from scheduler.cli.completing import offered
+
+        return [CompletionItem(name) for name in offered(ctx, kind, incomplete)]
+
+    return complete
+
+
+JOB = Named("id or name of a job", "dure queue --all lists yours", kind="jobs")
+ORG = Named("name of an organisation", "dure org list", kind="orgs")
+PROJECT = Named("PROJECT or ORG/PROJECT", "dure project list", SLASHED, kind="projects")
+USER = Named("name of a user", "dure whoami shows yours, dure member list those of others", kind="users")
+JOB_NAME = Named("name of a job", "dure queue --all lists yours", kind="job names")
+TOKEN = Named("id of a token", "dure token list", kind="tokens")
+PERIOD = Named("id of a period", "dure period list", kind="periods")
+INVOICE = Named("number of an invoice", "dure invoice list has the numbers; files are not read", kind="invoices")
 SCOPE = Named(
     "scope",
     "write all, org:NAME, project:ORG/NAME or cluster:NAME",

@@ -22,6 +22,17 @@ GLOBAL_NAMES = ("server", "context", "quiet", "no_input", "debug")
 EXITS_ALWAYS = (exits.OK, exits.UNEXPECTED, exits.USAGE)
 EXITS_API = (*EXITS_ALWAYS, exits.NOT_FOUND, exits.LOGIN_NEEDED, exits.FORBIDDEN, exits.UNREACHABLE)
 EXITS_CHANGE = (*EXITS_API[:-1], exits.CONFLICT, exits.REFUSED, exits.UNREACHABLE)
+ENVIRONMENT = {
+    "DURE_SERVER": "address of the server, as --server",
+    "DURE_CONTEXT": "context to use, as --context",
+    "DURE_ORG": "organisation you work in",
+    "DURE_PROJECT": "project that jobs go to, [ORG/]PROJECT",
+    "DURE_TOKEN": "the token, instead of the stored one",
+    "DURE_CONFIG_DIR": "folder of config.yaml and credentials.json",
+    "NO_COLOR": "set to anything: no colours",
+}
+"""Variables that every command reads, and what they are."""
+OF_SERVER = ("DURE_SERVER", "DURE_CONTEXT", "DURE_ORG", "DURE_PROJECT", "DURE_TOKEN")
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -46,6 +57,7 @@ class Pages(click.Command):
     exit_codes: Sequence[int] = ()
     see_also: Sequence[str] = ()
     usages: Sequence[str] = ()
+    environment: Sequence[str] = ()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click's, but every complaint knows whose command line it is about; it prints help where that is asked."""
@@ -66,12 +78,23 @@ class Pages(click.Command):
         if isinstance(self, click.Group):
             self.format_commands(ctx, formatter)
         self.format_options(ctx, formatter)
+        self.format_environment(ctx, formatter)
         if self.exit_codes:
             with formatter.section("Exit codes"):
                 formatter.write_dl([(str(code), exits.MEANING[code]) for code in self.exit_codes], col_max=6)
         if self.see_also:
             formatter.write_paragraph()
             formatter.write_text("See also: " + ", ".join(f"dure {name}" for name in self.see_also))
+
+    def format_environment(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The variables that the command reads: in words on the first page, by name on the others."""
+        if ctx.parent is None:
+            with formatter.section("Environment"):
+                formatter.write_dl(list(ENVIRONMENT.items()))
+        elif not isinstance(self, click.Group):
+            own = (*self.environment, *(OF_SERVER if exits.UNREACHABLE in self.exit_codes else ()), "DURE_CONFIG_DIR")
+            with formatter.section("Environment"):
+                formatter.write_text(f"{', '.join((*own, 'NO_COLOR'))} (dure help environment)")
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line for each way to call the command."""
@@ -180,12 +203,21 @@ def option(*names: str, group: str = OPTIONS, **attributes: Any) -> Callable[[An
     return click.option(*names, cls=Option, group=group, **attributes)
 
 
+def _contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """The contexts there are, for the shell to complete."""
+    from scheduler.cli.arguments import live
+
+    return live("contexts")(ctx, param, incomplete)
+
+
 def global_options(function: Any) -> Any:
     """The options that every command and ``dure`` itself take."""
     for decorate in reversed(
         (
             option("--server", metavar="URL", default="", group=GLOBAL, help="Address of the server."),
-            option("--context", metavar="NAME", default="", group=GLOBAL, help="Context to use."),
+            option(
+                "--context", metavar="NAME", default="", group=GLOBAL, shell_complete=_contexts, help="Context to use."
+            ),
             option("-q", "--quiet", is_flag=True, group=GLOBAL, help="Print data and errors only."),
             option("--no-input", is_flag=True, group=GLOBAL, help="Never ask; fail where an answer is needed."),
             option("--debug", is_flag=True, group=GLOBAL, help="Show where an unexpected error arose."),
@@ -220,6 +252,7 @@ def command(
     exit_codes: Sequence[int] = EXITS_API,
     see_also: Sequence[str] = (),
     usages: Sequence[str] = (),
+    environment: Sequence[str] = (),
     parent: click.Group | None = None,
     cls: type[Command] = Command,
 ) -> Callable[[Callable[..., int | None]], Command]:
@@ -238,7 +271,7 @@ def command(
         decorated = global_options(call)
         made: Command = click.command(name, cls=cls, context_settings=CONTEXT_SETTINGS)(decorated)
         made.examples, made.exit_codes = examples, exit_codes
-        made.see_also, made.usages = see_also, usages
+        made.see_also, made.usages, made.environment = see_also, usages, environment
         if parent is not None:
             parent.add_command(made)
         return made

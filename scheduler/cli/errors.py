@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from scheduler.cli.clean import clean, width
+from scheduler.cli.exits import REFUSED_PREFIX
 from scheduler.cli.program import as_called
 from scheduler.cli.streams import tell
 from scheduler.core.errors import DureError, Finding
@@ -54,7 +55,7 @@ def show_error(error: DureError) -> None:
     said = isinstance(error, Fault) or any(finding.message and finding.message in error.message for finding in findings)
     if not findings or not said:
         lines += _headline(error.code, "", error.message, to)
-        lines += _fix(error.fix)
+        lines += _why(error.code) + _fix(error.fix)
     for finding in findings[:FINDINGS_MAX]:
         lines += show_finding(finding, sources, to)
     if findings and said and not any(finding.fix for finding in findings):
@@ -72,13 +73,23 @@ def show_finding(finding: Finding, sources: Mapping[str, str], stream: TextIO) -
     place = _PLACE.match(finding.where)
     if place and place["file"] in sources:
         lines += excerpt(sources[place["file"]], int(place["line"]), int(place["column"]))
-    return lines + _fix(finding.fix)
+    return lines + _why(finding.code) + _fix(finding.fix)
 
 
 def _headline(code: str, where: str, message: str, stream: TextIO) -> list[str]:
     mark = paint(f"error[{clean(code)}]", RED, stream)
     place = f" {clean(where)} " if where else ""
     return [f"{mark}{place} {clean(message)}"]
+
+
+def _why(code: str) -> list[str]:
+    """Why there is such a rule, where a policy or a quota has refused something."""
+    if not code.startswith(REFUSED_PREFIX):
+        return []
+    from scheduler.schema.codes import CODES
+
+    entry = CODES.get(code)
+    return [f"  why   {entry.why}"] if entry and entry.why else []
 
 
 def _fix(fix: str) -> list[str]:

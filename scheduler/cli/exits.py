@@ -23,6 +23,7 @@ JOB_NOT_FOUND = 102
 JOB_CANCELLED = 103
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+TERMINATED = 143
 
 MEANING = {
     OK: "done",
@@ -41,6 +42,7 @@ MEANING = {
     JOB_CANCELLED: "the job was cancelled",
     INTERRUPTED: "stopped by you (Ctrl-C)",
     BROKEN_PIPE: "the reader of the output went away",
+    TERMINATED: "ended by a signal (SIGTERM)",
 }
 
 REFUSED_PREFIX = "DURE-2"

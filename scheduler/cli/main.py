@@ -13,12 +13,16 @@ from scheduler.cli.base import CONTEXT_SETTINGS, Lazy, LazyGroup, global_options
 EXAMPLES = ("dure submit train.yaml", "dure why JOB", "dure logs -f JOB")
 COMMANDS = {
     "Jobs": {
+        "init": Lazy("scheduler.cli.commands.init:init", "Begin a job: task file, program, .dureignore."),
+        "check": Lazy("scheduler.cli.commands.check:check", "Check task files without a server."),
         "submit": Lazy("scheduler.cli.commands.submit:submit", "Queue a training job from a task file or a command."),
         "queue": Lazy("scheduler.cli.commands.queue:queue", "List jobs that wait or run."),
         "why": Lazy("scheduler.cli.commands.queue:why", "Say why a job waits, and what would start it sooner."),
         "logs": Lazy("scheduler.cli.commands.logs:logs", "Print a job's output."),
         "cancel": Lazy("scheduler.cli.commands.job:cancel", "End jobs."),
-        "job": Lazy("scheduler.cli.commands.job:job", "Look at one job, hold it or release it, fetch its files."),
+        "job": Lazy(
+            "scheduler.cli.commands.job:job", "Look at one job, wait for it, hold it or release it, fetch its files."
+        ),
     },
     "Shares": {
         "gpus": Lazy("scheduler.cli.commands.shares:gpus", "Show the GPUs of each cluster, and what is free."),
@@ -49,7 +53,10 @@ COMMANDS = {
     },
     "Help": {
         "doctor": Lazy("scheduler.cli.commands.doctor:doctor", "Check installation, settings, server and login."),
+        "help": Lazy("scheduler.cli.commands.help:help_", "Explain a command, a field of the task file, or a topic."),
         "explain": Lazy("scheduler.cli.commands.explain:explain", "Explain an error code; without one, list them all."),
+        "template": Lazy("scheduler.cli.commands.init:template", "List and show the templates of dure init."),
+        "skill": Lazy("scheduler.cli.commands.help:skill", "Print a guide for programs and agents that use dure."),
         "completion": Lazy("scheduler.cli.commands.explain:completion", "Print a completion script for your shell."),
         "version": Lazy("scheduler.cli.commands.explain:version", "Print the version."),
     },

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from scheduler.cli import exits
-from scheduler.cli.base import GLOBAL, OPTIONS, LazyGroup, Pages
+from scheduler.cli.base import ENVIRONMENT, GLOBAL, OPTIONS, LazyGroup, Pages
 
 PAGE_COLUMNS = 100
 HEAD = """# The command line
@@ -23,7 +23,8 @@ Every command of `dure`, as `dure COMMAND --help` shows it. This page is made fr
 
 Data goes to standard output, everything for people to standard error. `-o` gives the shape of the data: `json` and
 `yaml` are the API's answer unchanged, `jsonl` has one item a line, `csv` the items' fields, `id` and `name` one word a
-line. Without a terminal there are no colours, no questions and no cut columns.
+line. What goes on and on (`dure queue --watch`) is a line for each change, with `-o jsonl` an object. Without a
+terminal there are no colours, no questions, no progress and no cut columns.
 
 ## Settings
 
@@ -81,7 +82,8 @@ def reference(root: click.Group) -> str:
 def describe(root: click.Group) -> str:
     """The command tree as JSON, for completion, documents and programs."""
     commands = [_described(path, command) for path, command in walk(root)]
-    return json.dumps({"apiVersion": "dure.dev/v1alpha1", "kind": "CommandList", "items": commands}, indent=2)
+    known = {"environment": ENVIRONMENT, "exit_codes": {str(code): text for code, text in exits.MEANING.items()}}
+    return json.dumps({"apiVersion": "dure.dev/v1alpha1", "kind": "CommandList", "items": commands, **known}, indent=2)
 
 
 def _described(path: tuple[str, ...], command: click.Command) -> dict[str, Any]:
@@ -89,6 +91,9 @@ def _described(path: tuple[str, ...], command: click.Command) -> dict[str, Any]:
     if isinstance(command, Pages):
         entry["examples"] = list(command.examples)
         entry["exit_codes"] = list(command.exit_codes)
+        entry["usages"] = list(command.usages)
+        entry["see_also"] = list(command.see_also)
+        entry["environment"] = list(command.environment)
     entry["group"] = isinstance(command, click.Group)
     entry["parameters"] = [
         _parameter(item)

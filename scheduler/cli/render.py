@@ -15,11 +15,11 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TextIO
 
 from scheduler.cli.clean import clean, clean_json, unsafe
 from scheduler.cli.errors import colourful
-from scheduler.cli.layout import GAP, Fitted, cards, fitted
+from scheduler.cli.layout import FOLD_LEAST, GAP, Fitted, cards, fitted
 from scheduler.cli.tables import Column, Sheet, View
 
 PLAIN_COLUMNS = 100_000
@@ -45,8 +45,25 @@ def stdout_page(indent: int = 0) -> Page:
 
 def stdout_view(now_ms: int) -> View:
     """The view for standard output: the time, and bars that its encoding has."""
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    return View(now_ms, bars="▇▁" if encoding.startswith("utf") else "#.")
+    return View(now_ms, bars=_bars(sys.stdout))
+
+
+def stderr_view() -> View:
+    """The view for what is said to people: bars that the encoding of standard error has."""
+    return View(bars=_bars(sys.stderr))
+
+
+def _bars(stream: TextIO) -> str:
+    encoding = (stream.encoding or "ascii").lower().replace("-", "")
+    return "▇▁" if encoding.startswith("utf") else "#."
+
+
+def folded(text: str, indent: int) -> list[str]:
+    """Words for people in lines that fit beside ``indent`` columns of a terminal; elsewhere one line."""
+    if not sys.stderr.isatty():
+        return [text]
+    columns = shutil.get_terminal_size().columns - indent
+    return textwrap.wrap(text, max(FOLD_LEAST, columns), subsequent_indent="  " if text.startswith("- ") else "")
 
 
 def plain(body: Any) -> Any:

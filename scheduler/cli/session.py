@@ -19,7 +19,7 @@ from scheduler.cli.base import Flags
 from scheduler.cli.clean import clean, width
 from scheduler.cli.errors import BOLD, DIM, paint, warn
 from scheduler.cli.program import as_called
-from scheduler.cli.streams import DONE, put, tell
+from scheduler.cli.streams import DONE, moves, put, tell
 from scheduler.client.config import TOKEN_VARIABLE, sound_token
 from scheduler.core.errors import Fatal
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scheduler.cli.settings import Configuration
     from scheduler.cli.tables import Row, Sheet
     from scheduler.client.http import Client
+    from scheduler.client.transport import Progress
 
 NO_SERVER = "DURE-1005"
 NOT_CONFIRMED = "DURE-1007"
@@ -91,7 +92,8 @@ class Session:
 
     def client_that_tries(self, tries: int) -> Client:
         """The client, or one for a question that is not worth so many tries; raises Fatal when nobody is logged in."""
-        return self.client if tries >= TRIES else self.connect(self.server, self.token(), tries=tries)
+        client = self.client
+        return client if tries >= TRIES else self.connect(self.server, self.token(), tries=tries)
 
     def connect(
         self, server: str, token: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tries: int = TRIES
@@ -122,6 +124,20 @@ class Session:
     def _say_waiting(self) -> None:
         self._wait_said = True
         self.talk(f"waiting for {self.server} ...")
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Progress | None]:
+        """A bar for what takes long, told in bytes: on a terminal only, and never with --quiet."""
+        from scheduler.cli.progress import Bar
+
+        if self.flags.quiet or not moves(sys.stderr):
+            yield None
+            return
+        drawn = Bar(label, sys.stderr)
+        try:
+            yield drawn.moved
+        finally:
+            drawn.clear()
 
     def close(self) -> None:
         """Close the clients."""
@@ -167,6 +183,13 @@ class Session:
 
         items = [row.values for row in rows]
         self.emit({"apiVersion": API_VERSION, "kind": kind, "items": items, "next": ""}, sheet, output, rows)
+
+    def emit_row(self, kind: str, row: Row, sheet: Sheet, output: str) -> None:
+        """Print one thing that was made here, in the form that the API's answers have."""
+        from scheduler.cli.tables import Row
+        from scheduler.schema.body_base import API_VERSION
+
+        self.emit(Row({"apiVersion": API_VERSION, "kind": kind, **row.values}), sheet, output)
 
     def told(self, body: Any, sheet: Sheet, output: str, sentence: str) -> None:
         """What became of a thing: one line such as ``job/ID queued``, or the body in another shape."""

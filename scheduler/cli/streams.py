@@ -98,6 +98,11 @@ def tell(text: str) -> None:
         give_up(sys.stderr)
 
 
+def moves(stream: TextIO) -> bool:
+    """Whether a stream is a terminal on which the cursor can be moved."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def output_lost(error: OutputError, done: str) -> DureError:
     """The error of data that could not be written, with the change that was made before."""
     from scheduler.core.errors import DureError

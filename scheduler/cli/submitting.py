@@ -13,6 +13,8 @@ from scheduler.cli.clean import shortened
 from scheduler.cli.errors import Fault
 from scheduler.cli.files import STDIN, read_file
 from scheduler.cli.mending import at_workdir, mended
+from scheduler.cli.planning import pool_rows
+from scheduler.cli.render import folded, stderr_view
 from scheduler.cli.session import NO_PROJECT, TRIES, Session
 from scheduler.cli.tables import won_of
 from scheduler.client.errors import ApiProblem
@@ -51,6 +53,7 @@ FIELD_BY_CODE = {
     "DURE-3002": "project",
 }
 SHOWN_SECRETS_MAX = 5
+LABEL_COLUMNS = 11
 RUN_SHOWN_MAX = 80
 SECONDS_PER_HOUR = 3_600
 UNAUTHORISED = 401
@@ -82,6 +85,11 @@ class Draft:
             raise Fault([mended(finding, of_file=file is not None) for finding in read], self._sources)
         self._task = read
         self._project_given = str(given.get("project") or "")
+
+    @property
+    def task(self) -> Task:
+        """The task, whole and right."""
+        return self._task
 
     def package(self) -> Package | None:
         """The work directory as a package; None when the task has none. Raises Fault with all that is wrong."""
@@ -149,17 +157,21 @@ class Draft:
             ("GPUs", f"{task.nodes} x {task.gpus.per_node} {flavor} = {total}, time limit {self._limit(plan)}"),
             ("Tier", ", then ".join(task.tiers)),
             *array_rows(task.array, plan),
+            *pool_rows(plan, stderr_view()),
             *price_rows(plan),
             ("Runs", _shortened(task.run) + (" (as the Ray driver)" if task.entrypoint == "ray" else "")),
         ]
         if package:
             rows.append(("Files", f"{files_text(package.files)}, {size_text(len(package.content))} to send"))
         for label, text in rows:
-            self._session.talk(f"  {label:<7}{text}")
+            for number, line in enumerate(folded(text, indent=LABEL_COLUMNS)):
+                self._session.talk(f"  {'' if number else label:<{LABEL_COLUMNS - 2}}{line}")
         if package and package.secrets_left_out:
             shown = ", ".join(package.secrets_left_out[:SHOWN_SECRETS_MAX])
             rest = len(package.secrets_left_out) - SHOWN_SECRETS_MAX
-            self._session.talk(f"  {'':<7}left out as secret: {shown}{f' and {rest} more' if rest > 0 else ''}")
+            self._session.talk(
+                f"{'':<{LABEL_COLUMNS}}left out as secret: {shown}{f' and {rest} more' if rest > 0 else ''}"
+            )
 
     def _limit(self, plan: PlanBody | None) -> str:
         """The time limit; where the task names none, the policy's."""

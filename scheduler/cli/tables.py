@@ -212,8 +212,10 @@ def exit_status(row: Any, view: View) -> str:
 
 
 def guaranteed_bar(row: Any, view: View) -> str:
-    """Guaranteed use against the guarantee that holds now."""
+    """Guaranteed use against the guarantee that holds now; no bar where the tree node has none of its own."""
     used, total = row.held_guaranteed, row.effective_guarantee
+    if not total:
+        return f"{'':<{BAR_CELLS}}  {gpus_text(used)}/{NOTHING}"
     return f"{bar(used, total, view.bars)}  {gpus_text(used)}/{gpus_text(total)}"
 
 

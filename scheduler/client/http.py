@@ -18,7 +18,7 @@ import httpx
 
 from scheduler.client.address import normal_server
 from scheduler.client.errors import NOT_UNDERSTOOD, USAGE, ApiProblem
-from scheduler.client.transport import Policy, Reply, Request, Transport
+from scheduler.client.transport import Policy, Progress, Reply, Request, Transport
 from scheduler.core.errors import Fatal
 from scheduler.schema import bodies
 from scheduler.schema.bodies import Body, Listing
@@ -206,10 +206,16 @@ class Client:
             raise
         return True
 
-    def put_package(self, sha256: str, content: bytes) -> bodies.PackageAck:
+    def put_package(self, sha256: str, content: bytes, progress: Progress | None = None) -> bodies.PackageAck:
         """Store a package's bytes under their SHA-256; a repeat changes nothing."""
-        path = f"{V1}/packages/{segment(sha256)}"
-        request = Request("PUT", path, content=content, content_type="application/zip", timeout_seconds=UPLOAD_SECONDS)
+        request = Request(
+            "PUT",
+            f"{V1}/packages/{segment(sha256)}",
+            content=content,
+            content_type="application/zip",
+            timeout_seconds=UPLOAD_SECONDS,
+            progress=progress,
+        )
         return read(bodies.PackageAck, self._transport.send(request).content)
 
     def package(self, sha256: str) -> bytes:

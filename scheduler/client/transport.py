@@ -29,12 +29,17 @@ from scheduler.core.errors import Fatal, Finding, Retry
 from scheduler.schema.bodies import Problem
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
+PIECE_BYTES = 64 * 1024
 CONNECT_SECONDS = 5.0
 BUSY_STATUSES = frozenset({429, 502, 503, 504})
 LAST_TRY_SECONDS = 0.5
 PAUSE_FIRST_SECONDS = 0.2
 PAUSE_MAX_SECONDS = 5.0
 CHECK_SERVER = "check the address and the network: dure doctor"
+
+
+Progress = Callable[[int, int], None]
+"""Bytes so far, and bytes in all (0 where that is not known)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Request:
     total_seconds: float = 0.0
     """Of all tries and the pauses between them; 0: as many times ``timeout_seconds`` as there are tries."""
     answer_bytes_max: int = ANSWER_BYTES_MAX
+    progress: Progress | None = None
+    """Told while the content is sent, or where there is none while the answer is read; begins anew with each try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +145,18 @@ class Transport:
     def _exchange(self, request: Request, seconds: float) -> Reply:
         deadline = self._policy.monotonic() + seconds
         timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
-        headers = {"Content-Type": request.content_type, **request.headers} if request.content else {**request.headers}
+        headers = {**_about(request), **request.headers}
         params = {name: str(value) for name, value in request.params.items() if value != ""}
         try:
             with self._http.stream(
                 request.method,
                 self.server + request.path,
                 params=params,
-                content=request.content or None,
+                content=_counted(request) if request.content and request.progress else request.content or None,
                 headers=headers,
                 timeout=timeout,
             ) as response:
-                content = self._read(response, request.answer_bytes_max, deadline)
+                content = self._read(response, request, deadline)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise self._unreachable(error, sent=False) from error
         except httpx.TimeoutException as error:
@@ -162,8 +169,15 @@ class Transport:
             return Reply(response.status_code, response.headers, content)
         raise problem_of(response.status_code, response.headers.get("Content-Type", ""), content)
 
-    def _read(self, response: httpx.Response, bytes_max: int, deadline: float) -> bytes:
-        return b"".join(self._chunks(response, bytes_max, deadline))
+    def _read(self, response: httpx.Response, request: Request, deadline: float) -> bytes:
+        told = None if request.content or not response.is_success else request.progress
+        parts, size, whole = [], 0, _length(response)
+        for chunk in self._chunks(response, request.answer_bytes_max, deadline):
+            parts.append(chunk)
+            size += len(chunk)
+            if told:
+                told(size, whole)
+        return b"".join(parts)
 
     def _chunks(self, response: httpx.Response, bytes_max: int, deadline: float) -> Iterator[bytes]:
         size = 0
@@ -182,6 +196,29 @@ class Transport:
     def _timed_out(self, seconds: float) -> Unreachable:
         within = f" within {seconds:g} s" if seconds else " in time"
         return Unreachable(TIMED_OUT, f"{self.server} did not answer{within}", CHECK_SERVER, sent=True)
+
+
+def _about(request: Request) -> dict[str, str]:
+    """The headers of the content; its length, because content that is counted goes out piece by piece."""
+    if not request.content:
+        return {}
+    return {"Content-Type": request.content_type, "Content-Length": str(len(request.content))}
+
+
+def _counted(request: Request) -> Iterator[bytes]:
+    """The content in pieces, each told once it was taken."""
+    assert request.progress is not None
+    whole = len(request.content)
+    request.progress(0, whole)
+    for start in range(0, whole, PIECE_BYTES):
+        yield request.content[start : start + PIECE_BYTES]
+        request.progress(min(start + PIECE_BYTES, whole), whole)
+
+
+def _length(response: httpx.Response) -> int:
+    """The answer's length where its headers say it and nothing is packed; else 0."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isdigit() and "Content-Encoding" not in response.headers else 0
 
 
 def _may_repeat(request: Request, problem: Retry) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from scheduler.core.model import Flavor, Tier
 from scheduler.core.tree import Tree
 
+LEAVE_MARGIN_MS = 120_000
+"""What ending, proving and reporting may take beyond the grace (decision 0009)."""
 GRACE_DEFAULT_MS = 30_000
 """Grace of a tier that names none, and the most that a cancelled attempt has."""
 
@@ -68,3 +70,8 @@ class EffectivePolicy:
     vat_ppm: int
     until_ms: int = 0
     """When the next override ends and this value must be made again; 0: never."""
+
+    @property
+    def leave_ms(self) -> dict[Tier, int]:
+        """By tier, how long after it was asked to stop an attempt may be expected to be gone: its grace, some more."""
+        return {tier: (rule.grace_ms or GRACE_DEFAULT_MS) + LEAVE_MARGIN_MS for tier, rule in self.tiers.items()}

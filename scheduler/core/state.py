@@ -15,7 +15,7 @@ from scheduler.core.allocator.history import Place, UsageHistory
 from scheduler.core.allocator.lines import Lines
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.codec import canonical, from_json, sha256_hex, to_json
-from scheduler.core.effective import GRACE_DEFAULT_MS, EffectivePolicy
+from scheduler.core.effective import EffectivePolicy
 from scheduler.core.errors import InvariantBroken, invariant
 from scheduler.core.facts import (
     AttemptAdmitted,
@@ -37,11 +37,9 @@ from scheduler.core.facts import (
     RegistryChanged,
 )
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, AttemptState, IllegalStep, JobState, step_attempt, step_job
-from scheduler.core.model import Earmark, Flavor, LiveAttempt, Node, PendingJob, Tier
+from scheduler.core.model import Earmark, Flavor, LiveAttempt, Node, PendingJob
 from scheduler.core.units import MILLI_PER_GPU, MS_PER_HOUR, PPM_ONE
 
-LEAVE_MARGIN_MS = 120_000
-"""What ending, proving and reporting may take beyond the grace (decision 0009)."""
 GENESIS = "0" * 64
 """``chain_hex`` before the first fact."""
 _BY_SEQ = attrgetter("seq")
@@ -116,7 +114,7 @@ class AllocatorState:
             delayed=tuple(job for job in backed_off if job.not_before_ms > at_ms),
             usage=self._usage(at_ms, effective.half_life_ms, effective.flavors),
             earmarks=tuple(sorted(self._earmarks.values(), key=_BY_SEQ)),
-            leave_ms=_leave_ms(effective),
+            leave_ms=effective.leave_ms,
             loss_max_ms=effective.limits.checkpoint_interval_max_ms,
         )
 
@@ -127,7 +125,7 @@ class AllocatorState:
         """
         due = [job.not_before_ms for job in self._backed_off.values()]
         if self._earmarks:
-            leave_ms = _leave_ms(effective)
+            leave_ms = effective.leave_ms
             live = (active.attempt for active in self._active.values())
             due += [item.stopping_at_ms + leave_ms[item.tier] for item in live if item.stopping_at_ms is not None]
         return min((instant for instant in due if instant > at_ms), default=None)
@@ -339,8 +337,3 @@ class AllocatorState:
         # a cycle must not become slower with every user there ever was.
         averages = ((leaf, amount // (table.full * MILLI_PER_GPU)) for leaf, amount in sorted(exchanged.items()))
         return {leaf: micro_gpus for leaf, micro_gpus in averages if micro_gpus}
-
-
-def _leave_ms(effective: EffectivePolicy) -> dict[Tier, int]:
-    """By tier, how long after it was asked to stop an attempt may be expected to be gone: its grace and some more."""
-    return {tier: (rule.grace_ms or GRACE_DEFAULT_MS) + LEAVE_MARGIN_MS for tier, rule in effective.tiers.items()}

@@ -52,6 +52,7 @@ from scheduler.schema.body_jobs import (
     WhoamiBody,
     WhyBody,
 )
+from scheduler.schema.body_look import PlanNowBody, PlanShareBody
 from scheduler.schema.body_operator import (
     AssignmentBody,
     LogAck,
@@ -109,6 +110,8 @@ __all__ = [
     "Problem",
     "FindingBody",
     "TaskBody",
+    "PlanNowBody",
+    "PlanShareBody",
     "PlanTierBody",
     "PlanBody",
     "JobBody",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from scheduler.schema.body_base import Answer, Body, TierName
+from scheduler.schema.body_look import PlanNowBody, PlanShareBody
 
 
 class PlanTierBody(Body):
@@ -45,5 +46,8 @@ class PlanBody(Answer):
     """How many of them may wait or run at once."""
     tiers: list[PlanTierBody]
     """In the order in which the job accepts them."""
+    share: PlanShareBody | None = None
+    """None where nobody above the job has a guarantee of the flavor."""
+    now: PlanNowBody | None = None
     policy_version: int
     rate_card: str

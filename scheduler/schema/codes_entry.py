@@ -6,9 +6,13 @@ from typing import NamedTuple
 
 
 class Code(NamedTuple):
-    """title: a few words; explanation: sentences for who met it; example: a line that helps; reserved: not in use."""
+    """title: a few words; explanation: sentences for who met it; example: a line that helps; reserved: not in use.
+
+    why: of a refusal, the reason of the rule in half a sentence.
+    """
 
     title: str
     explanation: str
     example: str
     reserved: bool = False
+    why: str = ""

@@ -11,22 +11,26 @@ RUN_CODES: dict[str, Code] = {
         "no policy in force",
         "Nothing can be shared before a policy says how. An administrator applies the first one.",
         "dure policy apply policy.yaml --reason 'first policy'",
+        why="nothing can be shared before a policy says how",
     ),
     "DURE-2101": Code(
         "too many GPUs for one job",
         "The gang (nodes times GPUs on each) is larger than the policy lets one job be. The limit keeps one job from"
         " standing in everybody's way.",
         "resources: {gpus: 'h100:8', nodes: 8}",
+        why="one job must not stand in everybody's way",
     ),
     "DURE-2102": Code(
         "time limit too long",
         "The task's time limit is above the policy's. Write checkpoints and let the job go on in a further attempt.",
         "resources: {time: 7d}",
+        why="GPUs come free for others in time, and a job goes on from its checkpoint in a further attempt",
     ),
     "DURE-2103": Code(
         "too many waiting jobs",
         "The project already has as many waiting jobs as the policy allows. Jobs that run do not count.",
         "dure queue --project hanbit-ai/nlp",
+        why="a line that long hides what the others wait for",
     ),
     "DURE-2104": Code(
         "tier not offered",
@@ -39,12 +43,14 @@ RUN_CODES: dict[str, Code] = {
         "Only verified organisations start jobs. One that has applied waits for an administrator; one that is"
         " suspended finishes what runs and starts nothing new.",
         "dure org get hanbit-ai",
+        why="only organisations that were verified start jobs",
     ),
     "DURE-2106": Code(
         "organisation does not fit",
         "With this organisation its class would guarantee more than it has. An administrator changes the policy, or"
         " gives the organisation an override without a guarantee.",
         "overrides: [{org: hanbit-ai, guarantee: {}}]",
+        why="what a class guarantees to its organisations it must have",
     ),
     "DURE-2110": Code(
         "log full",

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scheduler.core.lifecycle import TERMINAL_JOB_STATES, JobState
-from scheduler.core.records import AttemptRecord, JobRecord, ObservationRecord, WaitingRecord
+from scheduler.core.records import AttemptRecord, JobRecord, ObservationRecord
 from scheduler.schema.bodies import EventBody, JobBody, Listing
 from scheduler.schema.times import local_text
 from scheduler.services import arrays
 from scheduler.services.actors import Actor
-from scheduler.services.cycle import NEWEST
 from scheduler.services.job_bodies import instant, job_body
 from scheduler.services.jobs import find_members, newest_attempt
 from scheduler.services.ports import Reader, Where
@@ -150,8 +149,3 @@ def job_events(view: Reader, job: JobRecord) -> list[EventBody]:
     if job.ended_at_ms:
         events.append((job.ended_at_ms, 9, str(job.state), job.message))
     return [EventBody(at=instant(at), event=event, detail=detail) for at, _, event, detail in sorted(events)]
-
-
-def newest_reasons(view: Reader) -> WaitingRecord | None:
-    """Why jobs wait, as the newest cycle found it."""
-    return view.get(WaitingRecord, NEWEST)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from scheduler.core.allocator.lines import lines_of
+from scheduler.core.allocator.plan import Plan
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.codec import from_json
 from scheduler.core.effective import EffectivePolicy
 from scheduler.core.lifecycle import AttemptState, JobState
-from scheduler.core.model import GangRequest, LiveAttempt, Node, PendingJob, Rank, Tier
-from scheduler.core.records import AttemptRecord, JobRecord, NodeRecord
+from scheduler.core.model import Earmark, GangRequest, LiveAttempt, Node, PendingJob, Rank, Tier
+from scheduler.core.records import AttemptRecord, JobRecord, NodeRecord, WaitingRecord
+from scheduler.services.cycle import NEWEST
 from scheduler.services.ports import Reader, Where
 
 ROWS_MAX = 1_000_000
@@ -55,6 +58,8 @@ def live_of(job: JobRecord, attempt: AttemptRecord) -> LiveAttempt:
         state=attempt.state,
         stop_reason=attempt.stop_reason,
         running_at_ms=attempt.running_at_ms or None,
+        stopping_at_ms=attempt.stop_at_ms or None,
+        checkpoint_at_ms=attempt.checkpoint_at_ms or None,
     )
 
 
@@ -66,8 +71,33 @@ def live_attempts(view: Reader, *where: Where) -> list[LiveAttempt]:
     return [live_of(job, row) for job, row in pairs if job is not None]
 
 
+def earmarks_of(plan: Plan, queued: Iterable[JobRecord]) -> tuple[Earmark, ...]:
+    """The room that is being made by the newest reasons, for jobs that still wait."""
+    found = []
+    for job in queued:
+        room = plan.awaited.get(job.id)
+        if room is not None:
+            ranks = tuple(Rank(number, node, job.gpus_per_node) for number, node in enumerate(room.nodes))
+            found.append(Earmark(pending_of(job), room.cluster, ranks, seq=len(found)))
+    return tuple(found)
+
+
+def plan_of(waiting: WaitingRecord | None) -> Plan:
+    """The newest reasons as a plan without steps; an empty one before the first cycle."""
+    return Plan.from_json(json.loads(waiting.reasons_json)) if waiting else Plan()
+
+
+def newest_reasons(view: Reader) -> WaitingRecord | None:
+    """Why jobs wait, as the newest cycle found it."""
+    return view.get(WaitingRecord, NEWEST)
+
+
 def picture(view: Reader, policy: EffectivePolicy, now_ms: int) -> Snapshot:
-    """The pool now, from records and without usage history: for display, never to decide on."""
+    """The pool now, from records and without usage history: for display, never to decide on.
+
+    For whom room is being made is what the newest cycle said.
+    """
+    plan = plan_of(newest_reasons(view))
     nodes = view.select(NodeRecord, order=("cluster", "name"), limit=ROWS_MAX)
     queued = view.select(JobRecord, Where("state", "=", JobState.QUEUED), order=("submitted_seq",), limit=ROWS_MAX)
     return Snapshot(
@@ -80,7 +110,10 @@ def picture(view: Reader, policy: EffectivePolicy, now_ms: int) -> Snapshot:
         tree=policy.tree,
         nodes=tuple(Node(node.cluster, node.name, node.flavor, node.healthy, node.schedulable) for node in nodes),
         live=tuple(live_attempts(view)),
-        lines=lines_of(pending_of(job) for job in queued),
+        lines=lines_of(pending_of(job) for job in queued if job.id not in plan.awaited),
         delayed=(),
         usage={},
+        earmarks=earmarks_of(plan, queued),
+        leave_ms=policy.leave_ms,
+        loss_max_ms=policy.limits.checkpoint_interval_max_ms,
     )

@@ -12,6 +12,7 @@ from scheduler.schema.bodies import PlanBody, PlanTierBody, TaskBody
 from scheduler.services.actors import Actor
 from scheduler.services.assignments import grace_of
 from scheduler.services.effective import EffectivePolicies
+from scheduler.services.look import look
 from scheduler.services.ports import Reader
 from scheduler.services.submit import Accepted, accept, require_room_in_line
 
@@ -19,7 +20,7 @@ MILLI = 1_000
 
 
 def plan(view: Reader, policies: EffectivePolicies, task: TaskBody, actor: Actor, now_ms: int) -> PlanBody:
-    """The task with everything resolved and the price of each of its tiers.
+    """The task with everything resolved, the price of each of its tiers, and how it would stand in the pool now.
 
     Raises what submitting it would raise about registry, policy and limits: Forbidden, NotFound, Invalid or Refused.
     """
@@ -27,6 +28,7 @@ def plan(view: Reader, policies: EffectivePolicies, task: TaskBody, actor: Actor
     require_room_in_line(view, accepted)
     request, policy = accepted.request, accepted.policy
     list_won = _list_won(view, policy.rate_card, request.flavor)
+    share, now = look(view, accepted, actor.user, now_ms)
     return PlanBody(
         project=f"{accepted.org.name}/{accepted.project}",
         class_name=accepted.org.class_name,
@@ -38,6 +40,8 @@ def plan(view: Reader, policies: EffectivePolicies, task: TaskBody, actor: Actor
         tiers=[_tier(accepted, tier, list_won) for tier in request.tiers],
         jobs=accepted.jobs,
         at_once=task.range.at_once if task.range else 1,
+        share=share,
+        now=now,
         policy_version=policy.policy_version,
         rate_card=policy.rate_card,
     )

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from scheduler.core.allocator.explain import Explanation, FreeGpus, JobFacts, explain
-from scheduler.core.allocator.plan import Plan
 from scheduler.core.lifecycle import AttemptState, JobState
 from scheduler.core.records import AttemptRecord, JobRecord, NodeRecord, WaitingRecord
 from scheduler.schema.arrays import parse_array
-from scheduler.schema.bodies import BlockerBody, WhyBody
+from scheduler.schema.bodies import WhyBody
 from scheduler.schema.times import local_text
 from scheduler.services.actors import Actor
 from scheduler.services.arrays import first_waiting
 from scheduler.services.job_bodies import instant
-from scheduler.services.job_views import newest_reasons
 from scheduler.services.jobs import find_members, newest_attempt
-from scheduler.services.pictures import leaf_of, live_attempts, pending_of, request_of
+from scheduler.services.look import blocker_body
+from scheduler.services.pictures import leaf_of, live_attempts, newest_reasons, pending_of, plan_of, request_of
 from scheduler.services.ports import Reader, Where
 from scheduler.services.registry import NODES_MAX
-
-
-def plan_of(waiting: WaitingRecord | None) -> Plan:
-    """The newest reasons as a plan without steps; an empty one before the first cycle."""
-    return Plan.from_json(json.loads(waiting.reasons_json)) if waiting else Plan()
 
 
 def reasons(view: Reader) -> Callable[[JobRecord], str]:
@@ -115,21 +108,7 @@ def _body(
         job=job.id,
         state=str(job.state),
         summary=found.summary,
-        blockers=[
-            BlockerBody(
-                reason=str(line.blocker.reason),
-                tier=line.blocker.tier,
-                tree_node=line.blocker.tree_node,
-                flavor=line.blocker.flavor,
-                need=line.blocker.need,
-                have=line.blocker.have,
-                limit=line.blocker.limit,
-                actor=str(line.blocker.actor),
-                sentence=line.sentence,
-                remedies=list(line.remedies),
-            )
-            for line in found.reasons
-        ],
+        blockers=[blocker_body(line) for line in found.reasons],
         would_help=list(found.would_help),
         ahead_in_project=view.count(JobRecord, queued, *ahead) if job.state is JobState.QUEUED else 0,
         pending_in_pool=waiting_in_pool,

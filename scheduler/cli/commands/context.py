@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from scheduler.cli.arguments import live
 from scheduler.cli.base import EXITS_ALWAYS, SHAPES, command, group, option, output_option
 from scheduler.cli.session import Session
 from scheduler.client.config import (
@@ -59,7 +60,7 @@ def list_(session: Session, output: str) -> None:
 
 
 @command("use", parent=context, exit_codes=EXITS_ALWAYS, examples=("dure context use seoul --project hanul-ai/nlp",))
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=live("contexts"))
 @_place_options
 def use(session: Session, name: str, org: str, project: str) -> None:
     """Make a context the one in use, and change its organisation or project."""
@@ -105,7 +106,7 @@ def add(session: Session, name: str, use_it: bool, org: str, project: str) -> No
 
 
 @command("rm", parent=context, exit_codes=EXITS_ALWAYS, examples=("dure context rm seoul",))
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=live("contexts"))
 def remove(session: Session, name: str) -> None:
     """Remove a context; the token of its server is kept (dure logout forgets it)."""
     from scheduler.cli.settings import load_contexts, save_contexts

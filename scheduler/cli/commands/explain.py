@@ -6,6 +6,7 @@ import re
 
 import click
 
+from scheduler.cli.arguments import live
 from scheduler.cli.base import EXITS_ALWAYS, command, output_option
 from scheduler.cli.clean import shortened
 from scheduler.cli.exits import NOT_FOUND
@@ -27,7 +28,7 @@ INSTALL = {
     exit_codes=(*EXITS_ALWAYS, NOT_FOUND),
     examples=("dure explain DURE-2101", "dure explain 2101", "dure explain"),
 )
-@click.argument("code", metavar="[CODE]", required=False)
+@click.argument("code", metavar="[CODE]", required=False, shell_complete=live("codes"))
 @output_option("table", "json", "jsonl", "yaml", "csv", "id")
 def explain(session: Session, code: str | None, output: str) -> None:
     """Explain an error code; without one, list them all."""
@@ -49,7 +50,7 @@ def explain(session: Session, code: str | None, output: str) -> None:
     if output == "table":
         session.data(f"{row.code}  {row.title}\n\n{row.explanation}\n\nFor example:\n  {row.example}")
     else:
-        session.emit(row, SHEET, output)
+        session.emit_row("Code", row, SHEET, output)
 
 
 @command("completion", exit_codes=EXITS_ALWAYS, examples=tuple(INSTALL.values()))
@@ -83,7 +84,7 @@ def version(session: Session, output: str) -> None:
     if output == "table":
         session.data(f"dure {row.version}")
     else:
-        session.emit(row, VERSION, output)
+        session.emit_row("Version", row, VERSION, output)
 
 
 def own_version() -> str:

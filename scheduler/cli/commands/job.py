@@ -10,6 +10,7 @@ import click
 from scheduler.cli import exits
 from scheduler.cli.arguments import JOB as JOB_TYPE
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
+from scheduler.cli.commands.job_wait import wait
 from scheduler.cli.session import Session
 from scheduler.cli.streams import OutputError
 from scheduler.cli.tables import ENDED
@@ -23,10 +24,11 @@ SHOWN_MAX = 5
 WRONG_STATE = "DURE-6002"
 job = group(
     "job",
-    "Look at one job, hold it or release it, fetch its files.",
-    examples=("dure job get llm-sft", "dure job events llm-sft", "dure job hold llm-sft"),
+    "Look at one job, wait for it, hold it or release it, fetch its files.",
+    examples=("dure job get llm-sft", "dure job events llm-sft", "dure job wait llm-sft", "dure job hold llm-sft"),
 )
 job.elsewhere = {"list": "dure queue"}
+job.add_command(wait)
 
 
 @command("get", parent=job, examples=("dure job get llm-sft", "dure job get 7f3kq2ab -o json"), see_also=("why",))

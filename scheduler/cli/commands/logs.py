@@ -12,7 +12,7 @@ from scheduler.cli.arguments import JOB
 from scheduler.cli.base import EXITS_API, command, option
 from scheduler.cli.session import Session
 from scheduler.cli.streams import flush
-from scheduler.cli.when import SPAN
+from scheduler.cli.waiting import JOB_EXITS, stopped_looking, wait_timeout_option
 from scheduler.core.errors import Fatal
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 NO_JOB = "DURE-3001"
 BAD_VALUE = "DURE-1008"
-JOB_EXITS = (exits.JOB_FAILED, exits.JOB_NOT_FINISHED, exits.JOB_NOT_FOUND, exits.JOB_CANCELLED, exits.INTERRUPTED)
 
 
 @command(
@@ -37,7 +36,7 @@ JOB_EXITS = (exits.JOB_FAILED, exits.JOB_NOT_FINISHED, exits.JOB_NOT_FOUND, exit
 @option(
     "--attempt", type=click.IntRange(1), metavar="N", default=None, help="Output of this attempt instead of the newest."
 )
-@option("--wait-timeout", type=SPAN, metavar="DURATION", default=None, help="Follow for at most so long (exit 101).")
+@wait_timeout_option()
 def logs(session: Session, job: str, follow: bool, rank: int, attempt: int | None, wait_timeout: int | None) -> int:
     """Print a job's output.
 
@@ -69,10 +68,7 @@ def logs(session: Session, job: str, follow: bool, rank: int, attempt: int | Non
     try:
         state = follower.follow(wait_timeout)
     except KeyboardInterrupt:
-        session.talk("")
-        session.talk("the job goes on")
-        session.next(("Follow again", f"dure logs -f {found.id}"), ("Cancel", f"dure cancel {found.id}"))
-        return exits.INTERRUPTED
+        return stopped_looking(session, found.id, ("Follow again", f"dure logs -f {found.id}"))
     session.talk(f"job {job}: {state}")
     session.next(("See", f"dure job get {found.id}"), ("Events", f"dure job events {found.id}"))
     return exits.job_end(state)

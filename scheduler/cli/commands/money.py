@@ -16,7 +16,7 @@ from scheduler.cli.clean import clean, shortened, width
 from scheduler.cli.session import Session
 from scheduler.cli.streams import put, put_bytes
 from scheduler.cli.tables import instant_text
-from scheduler.cli.when import SPAN
+from scheduler.cli.waiting import wait_timeout_option
 from scheduler.core.errors import DureError, Fatal
 
 if TYPE_CHECKING:
@@ -60,20 +60,23 @@ def list_periods(session: Session, output: str) -> None:
     see_also=("invoice list",),
 )
 @click.argument("name", type=PERIOD, metavar="[PERIOD]", required=False, default="")
-@option("--wait-timeout", type=SPAN, metavar="DURATION", default=0, help="Wait until it is closed, at most so long.")
+@option("--wait", is_flag=True, help="Wait until it is over.")
+@wait_timeout_option()
 @option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option("table", "json", "yaml", "id")
-def close(session: Session, name: str, wait_timeout: int, yes: bool, output: str) -> None:
+def close(session: Session, name: str, wait: bool, wait_timeout: int | None, yes: bool, output: str) -> None:
     """Close a billing period and issue its invoices.
 
     Without PERIOD it is the oldest open one. It cannot be opened again: you are asked, and without a terminal --yes
     is needed. A period stays closing until all of its usage is in the ledger; asking again tells what it waits for.
-    With --wait-timeout exit code 8 says that it was not closed in time.
+    With --wait or --wait-timeout it is waited for; exit code 8 says that it was not closed in time.
     """
     from scheduler.cli.sheets import PERIODS
 
     body = session.client.close_period(name if yes else _agreed(session, name))
-    deadline_ms = session.now_ms() + min(wait_timeout, WAIT_SECONDS_MAX) * 1_000
+    wait = wait or wait_timeout is not None
+    seconds = WAIT_SECONDS_MAX if wait_timeout is None else min(wait_timeout, WAIT_SECONDS_MAX)
+    deadline_ms = session.now_ms() + (seconds * 1_000 if wait else 0)
     said = ""
     while body.state != CLOSED and session.now_ms() < deadline_ms:
         if body.waiting_for != said:
@@ -85,7 +88,7 @@ def close(session: Session, name: str, wait_timeout: int, yes: bool, output: str
     session.told(body, PERIODS, output, f"period/{body.id} {body.state}{waits}")
     if body.state == CLOSED:
         session.next(("Invoices", f"dure invoice list --period {body.id}"))
-    elif wait_timeout:
+    elif wait:
         raise Fatal(WAITED_TOO_LONG, f"period {body.id} was not closed in time{waits}", f"dure period close {body.id}")
     else:
         session.next(("How far", f"dure period close {body.id}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from scheduler.cli.arguments import ORG
+from scheduler.cli.arguments import ORG, live
 from scheduler.cli.arguments import SCOPE as SCOPE_TYPE
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.build import BAD_VALUE, request
@@ -40,7 +40,14 @@ member = group(
     see_also=("project create", "member add"),
 )
 @click.argument("name", metavar="NAME")
-@option("--class", "class_name", metavar="CLASS", required=True, help="A class of the policy, such as startup.")
+@option(
+    "--class",
+    "class_name",
+    metavar="CLASS",
+    required=True,
+    shell_complete=live("classes"),
+    help="A class of the policy, such as startup.",
+)
 @option("--title", metavar="TEXT", default="", help="The full name, as invoices show it.")
 @option("--registration-number", metavar="NUMBER", default="", help="The business registration number.")
 @option(

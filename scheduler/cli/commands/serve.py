@@ -20,6 +20,7 @@ PORT_OPTION = option("--port", type=PORT, metavar="N", default=None, help="Port;
 @command(
     "up",
     exit_codes=EXITS_ALWAYS,
+    environment=("DURE_DATA", "DURE_HOST", "DURE_PORT"),
     examples=(
         "dure up --gpus h100-80g=2x4",
         "dure up --gpus h100-80g=1x4 --gpus a100-80g=2x2 --policy policy.yaml",
@@ -73,6 +74,7 @@ def up(
 @command(
     "serve",
     exit_codes=EXITS_ALWAYS,
+    environment=("DURE_DATABASE_URL", "DURE_DATA", "DURE_HOST", "DURE_PORT"),
     examples=(
         "dure serve --database postgresql://dure@db/dure --host 0.0.0.0",
         "dure serve --database sqlite:///dure.db --data /var/lib/dure",

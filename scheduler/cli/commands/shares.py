@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from scheduler.cli.arguments import ORG, PROJECT, resolved_flavor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from scheduler.cli.arguments import ORG, PROJECT, live, resolved_flavor
 from scheduler.cli.base import command, option, output_option
 from scheduler.cli.session import Session
+
+if TYPE_CHECKING:
+    from scheduler.cli.tables import Sheet, View
+    from scheduler.schema.bodies import UsageLine
+
+PART_CELLS = 10
 
 
 @command("gpus", examples=("dure gpus", "dure gpus -o json"), see_also=("quota", "why"))
@@ -23,7 +32,13 @@ def gpus(session: Session, output: str) -> None:
     see_also=("why", "gpus", "usage"),
 )
 @option("--org", type=ORG, metavar="ORG", default="", help="Tree nodes of this organisation.")
-@option("--flavor", metavar="FLAVOR", default="", help="This flavor only: its name or a unique prefix of it.")
+@option(
+    "--flavor",
+    metavar="FLAVOR",
+    default="",
+    shell_complete=live("flavors"),
+    help="This flavor only: its name or a unique prefix of it.",
+)
 @output_option()
 def quota(session: Session, org: str, flavor: str, output: str) -> None:
     """Show guarantees, limits and what is in use.
@@ -40,6 +55,21 @@ def quota(session: Session, org: str, flavor: str, output: str) -> None:
         name = resolved_flavor(flavor, (item.flavor for item in page.items))
         page = page.model_copy(update={"items": [item for item in page.items if item.flavor == name]})
     session.emit(page, QUOTA, output, page.items)
+
+
+def with_parts(sheet: Sheet, rows: Sequence[UsageLine]) -> Sheet:
+    """The sheet with a bar in each row: its part of all GPU-hours held."""
+    from dataclasses import replace
+
+    from scheduler.cli.tables import Column, bar
+
+    whole = sum(row.held_milli_gpu_ms for row in rows)
+
+    def part(row: UsageLine, view: View) -> str:
+        percent = row.held_milli_gpu_ms * 100 // whole if whole else 0
+        return f"{bar(row.held_milli_gpu_ms, whole, view.bars, PART_CELLS)} {percent:>3}%"
+
+    return replace(sheet, columns=(*sheet.columns, Column("PART OF HELD", part, leaves=1)))
 
 
 @command(
@@ -69,4 +99,4 @@ def usage(session: Session, org: str, project: str, since: str, until: str, outp
         since=instant(since, "--since", now_ms),
         until=instant(until, "--until", now_ms),
     )
-    session.emit(page, USAGE, output, page.items)
+    session.emit(page, with_parts(USAGE, page.items), output, page.items)

@@ -105,7 +105,8 @@ def awaited(
             taken[spot] = taken.get(spot, 0) + rank.gpus
             free += here * MILLI_PER_GPU
         by_ms = max((by_ms for item, by_ms in leaving if _may_concern(item, earmark)), default=snapshot.at_ms)
-        rooms[earmark.job.job] = Room(gang.stock.flavor, gang.need, free, by_ms)
+        nodes = tuple(rank.node for rank in earmark.ranks)
+        rooms[earmark.job.job] = Room(gang.stock.flavor, gang.need, free, by_ms, earmark.cluster, nodes)
     return rooms
 
 

@@ -62,12 +62,15 @@ class Room(NamedTuple):
     """Room that is being made for a gang: how much of it is free already, and until when the rest should be.
 
     by_ms: after that instant nobody who has not left by then is waited for any longer.
+    nodes: of the cluster, one for each worker.
     """
 
     flavor: str
     need: int
     free: int
     by_ms: int
+    cluster: str
+    nodes: tuple[str, ...]
 
 
 class BlockerKey(NamedTuple):
@@ -167,7 +170,7 @@ class Plan:
             for node, flavor, nodes, gpus, number in value["waiting"]
         }
         backoff = {job: _blocker(row) for job, row in value["backoff"].items()}
-        awaited = {job: Room(*row) for job, row in value["awaited"].items()}
+        awaited = {job: Room(*row[:-1], tuple(row[-1])) for job, row in value["awaited"].items()}
         return cls(tuple(_step(item) for item in value["steps"]), blockers, backoff, awaited)
 
     def canonical(self) -> str:

@@ -162,7 +162,7 @@ def test_policy_lint_against_capacity_needs_no_server(dure: Dure) -> None:
 def test_shares(admin: Dure, project: str, cluster: HandCluster) -> None:
     rows = admin("gpus", "-o", "json").succeeds().json["items"]
     assert [(row["cluster"], row["total"]) for row in rows] == [("hand", 8)]
-    assert "▁" in admin("quota").succeeds().out
+    assert " 0/-" in admin("quota").succeeds().out  # no guarantee, no bar
     org = project.partition("/")[0]
     nodes = {row["tree_node"] for row in admin("quota", "--org", org, "-o", "json").succeeds().json["items"]}
     assert any(node.endswith(f"/{org}") for node in nodes)

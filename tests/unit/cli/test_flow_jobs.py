@@ -12,6 +12,7 @@ import pytest
 
 from scheduler.cli.session import Session
 from scheduler.client.http import Client
+from scheduler.client.transport import Progress
 from scheduler.schema.bodies import TaskBody
 from tests.unit.cli.conftest import Dure
 from tests.unit.cli.server import Api, HandCluster, eventually
@@ -147,9 +148,9 @@ def test_the_work_directory_travels_once(
     sent: list[str] = []
     keep = Client.put_package
 
-    def counted(self: Client, sha256: str, content: bytes) -> object:
+    def counted(self: Client, sha256: str, content: bytes, progress: Progress | None = None) -> object:
         sent.append(sha256)
-        return keep(self, sha256, content)
+        return keep(self, sha256, content, progress)
 
     monkeypatch.setattr(Client, "put_package", counted)
     job = submitted(admin, "--workdir", ".", command="python train.py")

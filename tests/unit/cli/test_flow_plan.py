@@ -14,13 +14,16 @@ from tests.unit.cli.test_flow_jobs import REFUSALS, TASK
 
 # List 2900 won, startups pay 0.05 of it, borrow x 0.4; the policy's default time is 1 h, and grace comes after it:
 # 290 x 3720 / 3600 = 299.67 with the default of 2 min, 116 x 3630 / 3600 = 116.97 with 30 s.
+HEAD = """\
+  GPUs     2 x 1 h100-80g = 2, time limit 1h (the policy's default)
+  Tier     guaranteed, then borrow
+  Share    no guarantee of h100-80g here: it runs on what others do not use
+  Now      """
 PRICES = """\
-  GPUs   2 x 1 h100-80g = 2, time limit 1h (the policy's default)
-  Tier   guaranteed, then borrow
-  Price  guaranteed  ₩145 per GPU-hour, at most ₩300 for an attempt
-         borrow      ₩58.00 per GPU-hour, at most ₩117 for an attempt
-         what the tenant pays, before VAT
-  Runs   true
+  Price    guaranteed  ₩145 per GPU-hour, at most ₩300 for an attempt
+           borrow      ₩58.00 per GPU-hour, at most ₩117 for an attempt
+           what the tenant pays, before VAT
+  Runs     true
 """
 
 
@@ -28,6 +31,7 @@ PRICES = """\
 def test_prices_are_named_before_the_submission(admin: Dure, project: str, options: list[str]) -> None:
     result = admin("submit", "--gpus", "H100:1", "--nodes", "2", *options, "--", "true").succeeds()
     assert PRICES in result.err
+    assert HEAD in result.err
     assert result.err.startswith(f"Plan  true  (project {project})\n")
 
 

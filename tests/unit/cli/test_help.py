@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 import pytest
 
 from scheduler.cli import exits
-from scheduler.cli.base import GLOBAL_NAMES, LazyGroup, Option, Pages
+from scheduler.cli.base import ENVIRONMENT, GLOBAL_NAMES, LazyGroup, Option, Pages
 from scheduler.cli.main import COMMANDS, cli
 from scheduler.cli.reference import help_page, reference, walk
 from tests.support.golden import assert_golden
@@ -19,8 +20,9 @@ from tests.unit.cli.running import golden
 ALL = {" ".join(path): (path, command) for path, command in walk(cli)}
 LEAVES = {name: item for name, item in ALL.items() if not isinstance(item[1], click.Group)}
 WANTED = """
-submit queue why logs cancel quota usage gpus login logout whoami doctor explain version serve up completion
-policy:lint,diff,apply,history,rollback,show
+init check submit queue why logs cancel quota usage gpus login logout whoami doctor explain version serve up completion
+help skill job:wait,get,events,artifacts,hold,release template:list,show
+token:create,list,revoke context:list,use,add,rm config:show policy:lint,diff,apply,history,rollback,show
 org:create,list,show project:create,list member:add,remove,list period:list,close invoice:list,get,verify
 job:get,events,artifacts,hold,release token:create,list,revoke context:list,use,add,rm config:show
 """
@@ -71,6 +73,17 @@ def test_see_also_and_examples_name_commands_that_exist(name: str) -> None:
     assert [other for other in command.see_also if f"dure {other}" not in ALL] == []
 
 
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_every_page_names_the_variables_that_the_command_reads(name: str) -> None:
+    path, command = LEAVES[name]
+    assert isinstance(command, Pages)
+    page = help_page(command, path)
+    section = page[page.index("\nEnvironment:\n") : page.index("\nExit codes:\n")]
+    assert ("DURE_SERVER" in section) == (exits.UNREACHABLE in command.exit_codes)
+    assert "DURE_CONFIG_DIR" in section
+    assert set(command.environment) <= set(re.findall(r"[A-Z_]{3,}", section))
+
+
 def test_same_option_same_meaning() -> None:
     """One name has one help text everywhere, but where it names a different thing on purpose."""
     differs = {"--org", "--project", "--name", "--user", "-o", "--title", "--scope", "--data", "--reason"}
@@ -87,7 +100,6 @@ def test_same_option_same_meaning() -> None:
         "--context",
         "--idempotency-key",
         "--period",
-        "--wait-timeout",
         "--class",
     }
 
@@ -128,14 +140,16 @@ def test_nothing_to_do_shows_the_help_as_a_mistake(dure: Dure, args: list[str]) 
 def test_the_commands_as_json(dure: Dure) -> None:
     described = json.loads(dure("--describe").succeeds().out)
     assert {item["command"] for item in described["items"]} == set(ALL)
+    assert set(described["exit_codes"]) == {str(code) for code in exits.MEANING}
+    assert set(described["environment"]) == set(ENVIRONMENT)
     submit = next(item for item in described["items"] if item["command"] == "dure submit")
-    assert submit["exit_codes"] == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert submit["exit_codes"] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 100, 101, 102, 103, 130]
     assert any(parameter["names"] == ["--gpus"] for parameter in submit["parameters"])
 
 
 def test_version(dure: Dure) -> None:
     assert dure("version").succeeds().out == dure("--version").succeeds().out
-    assert set(dure("version", "-o", "json").json) == {"version", "python", "platform"}
+    assert set(dure("version", "-o", "json").json) == {"apiVersion", "kind", "version", "python", "platform"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
@@ -150,6 +164,6 @@ def test_completion_offers_commands_and_options(dure: Dure) -> None:
         return [line.partition(",")[2] for line in dure(env=env).out.splitlines()]
 
     assert offered("dure su", 1) == ["submit"]
-    assert offered("dure job ", 2) == ["get", "events", "artifacts", "hold", "release"]
+    assert offered("dure job ", 2) == ["wait", "get", "events", "artifacts", "hold", "release"]
     assert "--state" in offered("dure queue --s", 2)
     assert offered("dure queue --state Qu", 3) == ["queued"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.cli import sheets
+from scheduler.cli import sheets, sheets_local
 from scheduler.cli.clean import width
 from scheduler.cli.render import Page, render, table
 from scheduler.cli.tables import Column, Row, Sheet, View
@@ -49,6 +49,7 @@ LINE = {
 }
 CHECK = {"name": "total payable_won", "ok": False, "detail": "the text says 13580244 where 13580245 is computed"}
 TESTED = {"result": "fail", "check": "server", "detail": "https://dure.example.org cannot be reached: refused"}
+WRONG = {"message": 'resources.time must be a duration, not "12"', "fix": "add the unit: 12s, 12m or 12h"}
 SHOWN: dict[str, tuple[Sheet, Sequence[Any]]] = {
     **LISTS,
     "jobs": (
@@ -63,6 +64,11 @@ SHOWN: dict[str, tuple[Sheet, Sequence[Any]]] = {
     "invoice-lines": (sheets.INVOICE_LINES, [Row(LINE), Row({**LINE, "project": "a", "tier": "borrow"})]),
     "blockers": (sheets.BLOCKERS, WHY.blockers),
     "checks": (sheets.CHECKS, [Row(CHECK), Row({**CHECK, "name": "sha256", "ok": True})]),
+    "templates": (
+        sheets_local.TEMPLATES,
+        [Row({"name": "한글-작업", "summary": "한글 설명은 두 칸을 차지합니다 " * 4})],
+    ),
+    "findings": (sheets_local.FINDINGS, [Row({"where": "작업.yaml:3:45", "code": "DURE-1113", **WRONG})]),
     "doctor": (sheets.DOCTOR, [Row({**TESTED, "fix": "check the address and the network"})]),
 }
 

@@ -36,11 +36,11 @@ def test_the_plan_of_a_file(dure: Dure, task: Path) -> None:
     assert result.out == ""
     lines = result.err.splitlines()
     assert lines[0] == "Plan  llm-sft  (project hanul-ai/nlp)"
-    assert lines[1] == "  GPUs   2 x 4 h100 = 8, time limit 12h"
-    assert lines[2] == "  Tier   guaranteed, then borrow"
-    assert lines[3] == "  Runs   torchrun train.py"
-    assert lines[4].startswith("  Files  2 files, ")
-    assert lines[5] == "         left out as secret: .env"
+    assert lines[1] == "  GPUs     2 x 4 h100 = 8, time limit 12h"
+    assert lines[2] == "  Tier     guaranteed, then borrow"
+    assert lines[3] == "  Runs     torchrun train.py"
+    assert lines[4].startswith("  Files    2 files, ")
+    assert lines[5] == "           left out as secret: .env"
     assert lines[6] == "nothing was submitted (--dry-run)"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -44,10 +45,14 @@ class Terminal:
         self._theirs = theirs
         self.shown = ""
 
-    def read_until(self, text: str) -> None:
-        """Read until the text was shown."""
+    def signal(self, sign: signal.Signals) -> None:
+        """Send the program a signal."""
+        self._process.send_signal(sign)
+
+    def read_until(self, text: str, after: int = 0) -> None:
+        """Read until the text was shown, from this place of what was shown on."""
         deadline = time.monotonic() + SECONDS_MAX
-        while text not in self.shown:
+        while text not in self.shown[after:]:
             assert time.monotonic() < deadline, self.shown
             assert self._more() or self._process.poll() is None, self.shown
 

@@ -19,7 +19,7 @@ from scheduler.core.state import AllocatorState
 from scheduler.services import cycle, jobs, leases
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
-from scheduler.services.why import plan_of
+from scheduler.services.pictures import plan_of
 from scheduler.sim.world.replay import replay
 from scheduler.store.memory import MemoryStore, MemoryWriter
 from tests.support.control_plane import POLICY, ControlPlane
