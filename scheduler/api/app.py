@@ -8,7 +8,20 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
-from scheduler.api import docs, jobs, money, operator, packages, policy, problems, registry, shares, system, tokens
+from scheduler.api import (
+    credits,
+    docs,
+    jobs,
+    money,
+    operator,
+    packages,
+    policy,
+    problems,
+    registry,
+    shares,
+    system,
+    tokens,
+)
 from scheduler.api.deps import Deps
 from scheduler.api.edge import Edge
 
@@ -19,6 +32,7 @@ ROUTERS = (
     policy.router,
     registry.router,
     money.router,
+    credits.router,
     tokens.router,
     packages.router,
     operator.router,

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import NamedTuple, TypeVar
-from urllib.parse import quote
 
 import httpx
 
-from scheduler.client.address import normal_server
-from scheduler.client.errors import NOT_UNDERSTOOD, USAGE, ApiProblem
+from scheduler.client.address import normal_server, segment
+from scheduler.client.credits import CreditCalls
+from scheduler.client.errors import NOT_UNDERSTOOD, ApiProblem
 from scheduler.client.transport import Policy, Reply, Request, Transport
 from scheduler.core.errors import Fatal
 from scheduler.schema import bodies
@@ -42,14 +42,7 @@ class LogChunk(NamedTuple):
     job_state: str
 
 
-def segment(text: str) -> str:
-    """One path segment, quoted; raises Fatal for names that would leave their place in the path."""
-    if text in ("", ".", ".."):
-        raise Fatal(USAGE, f"{text!r} is not a name", "give the id or the name")
-    return quote(text, safe="")
-
-
-class Client:
+class Client(CreditCalls):
     """Talks to one server with one token; use it as a context manager or close it."""
 
     def __init__(
@@ -123,6 +116,12 @@ class Client:
         repeatable: bool = False,
     ) -> B:
         return read(answer, self._send("POST", path, params, body=body, repeatable=repeatable).content)
+
+    def _file(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        request = Request(
+            "GET", path, params, timeout_seconds=self._timeout_seconds, answer_bytes_max=PACKAGE_BYTES_MAX
+        )
+        return self._transport.send(request).content
 
     # The server and oneself.
 
@@ -322,6 +321,10 @@ class Client:
     def invoice_csv(self, number: str) -> bytes:
         """An invoice's lines as the server writes them in CSV."""
         return self._send("GET", f"{V1}/invoices/{segment(number)}.csv").content
+
+    def invoice_pdf(self, number: str, lang: str = "ko") -> bytes:
+        """An invoice as PDF, in a language."""
+        return self._file(f"{V1}/invoices/{segment(number)}.pdf", {"lang": lang})
 
     def verify_invoice(self, number: str) -> bodies.VerifyBody:
         """Recompute an invoice from slices, rate card and policy."""

@@ -23,6 +23,7 @@ from scheduler.core.facts import (
     AttemptRunning,
     AttemptStarting,
     AttemptStopping,
+    CreditNoteIssued,
     Fact,
     InvoiceIssued,
     JobEnded,
@@ -168,7 +169,7 @@ class AllocatorState:
                 self.policy_version = version
             case RegistryChanged(sequence):
                 self.registry_seq = sequence
-            case InvoiceIssued():
+            case InvoiceIssued() | CreditNoteIssued():
                 pass  # nothing that a cycle decides on; it is in the chain
 
     def _submit(self, body: JobSubmitted, fact: Fact) -> None:

@@ -26,6 +26,7 @@ from scheduler.schema.body_base import (
     ShellText,
     TierName,
 )
+from scheduler.schema.body_credit import CreditBody, CreditLineBody, CreditRequest, CreditSummary, LineLeft
 from scheduler.schema.body_jobs import (
     BlockerBody,
     EventBody,
@@ -123,6 +124,11 @@ __all__ = [
     "PeriodBody",
     "InvoiceSummary",
     "InvoiceBody",
+    "CreditRequest",
+    "LineLeft",
+    "CreditSummary",
+    "CreditBody",
+    "CreditLineBody",
     "CheckBody",
     "VerifyBody",
 ]

@@ -24,24 +24,16 @@ from scheduler.core.records import (
 from scheduler.schema.bodies import VerifyBody
 from scheduler.services import invoices, periods, reads
 from scheduler.services.submit import Conflict, NotFound
-from scheduler.store.memory import MemoryStore
-from scheduler.store.memory.table import Table
 from tests.support.control_plane import ControlPlane
+from tests.support.invoiced import ACME, UNI, close_an_hour, forge
 
 HOUR = 3_600_000
-ACME, UNI = "DURE-2026-000001", "DURE-2026-000002"
 
 
 @pytest.fixture
 def closed(plane: ControlPlane) -> ControlPlane:
     """One hour of two GPUs for acme and of one for uni, in a closed period with two invoices."""
-    first, second = plane.started(gpus="h100:2"), plane.started("stranger", project="uni/vision", tiers=["borrow"])
-    plane.pass_ms(HOUR)
-    plane.ended(first)
-    plane.ended(second)
-    plane.settle()
-    periods.close_period(plane.store, plane.policies, plane.actor(), "", plane.now_ms)
-    assert plane.settle().closed == ("manual-0001",)
+    close_an_hour(plane)
     return plane
 
 
@@ -205,16 +197,6 @@ def test_it_still_verifies_after_the_organisation_was_renamed(closed: ControlPla
         assert org is not None
         assert tx.change(replace(org, title="Another title", tax_treatment="exempt"), version=org.version)
     assert verify(closed).ok
-
-
-def forge(store: MemoryStore, kind: type[Any], change: Callable[[Any], Any]) -> None:
-    """Replace rows behind the store's back, as somebody with the database's password could."""
-    forged: Table[Any] = Table(kind)
-    for key, row in store._tables[kind].rows.items():
-        fresh = change(row)
-        if fresh is not None:
-            forged.put(key, fresh)
-    store._tables[kind] = forged
 
 
 def of_acme(change: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -12,7 +12,7 @@ down_revision: str | None = None
 TABLES = (
     *("job", "attempt", "rank", "node", "cluster", "observation", "finding", "policy", "rate_card", "org", "project"),
     *("member", "token", "idempotency", "lease", "counter", "cycle", "checkpoint", "slice", "ledger_entry"),
-    *("ledger_tx", "period", "invoice", "waiting", "fact"),
+    *("ledger_tx", "period", "invoice", "waiting", "fact", "credit_proposal", "credit_note", "rendering"),
 )
 
 
