@@ -74,7 +74,7 @@ def write_whole(path: Path, content: bytes) -> bool:
     try:
         if path.is_file() and path.read_bytes() == content:
             return False
-        descriptor, name = tempfile.mkstemp(dir=path.parent or Path(), prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(content)

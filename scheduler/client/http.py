@@ -218,10 +218,12 @@ class Client(CreditCalls):
         """Entitlement and use by tree node and flavor."""
         return self._get(Listing[bodies.QuotaLine], f"{V1}/quota", {"org": org, "flavor": flavor})
 
-    def usage(self, *, org: str = "", project: str = "", since: str = "", until: str = "") -> Listing[bodies.UsageLine]:
-        """Usage between two instants (RFC 3339)."""
-        params = {"org": org, "project": project, "since": since, "until": until}
-        return self._get(Listing[bodies.UsageLine], f"{V1}/usage", params)
+    def usage(
+        self, *, org: str = "", project: str = "", since: str = "", until: str = "", by: str = ""
+    ) -> bodies.UsageList:
+        """Usage between two instants (RFC 3339), by properties such as ``project,day``."""
+        params = {"org": org, "project": project, "since": since, "until": until, "by": by}
+        return self._get(bodies.UsageList, f"{V1}/usage", params)
 
     def gpus(self) -> Listing[bodies.GpuLine]:
         """GPUs by cluster and flavor."""

@@ -102,8 +102,11 @@ def compiled(document: Document, form: str) -> list[bytes]:
     except ImportError as error:
         raise Fatal(NOT_INSTALLED, "PDFs need typst, which is not installed here", "pip install 'dure[pdf]'") from error
     data = json.dumps(each_text(to_json(document), breakable), ensure_ascii=False)
-    compiler = typst.Compiler(
-        _own(TEMPLATE), font_paths=[str(font_folder())], ignore_system_fonts=True, sys_inputs={"data": data}
+    compiler: Any = typst.Compiler(
+        _own(TEMPLATE),
+        font_paths=typst.Fonts(False, False, [str(font_folder())]),
+        ignore_system_fonts=True,
+        sys_inputs={"data": data},
     )
     rows = sum(len(sheet.rows) for sheet in document.sheets)
     made: Any = compiler.compile(

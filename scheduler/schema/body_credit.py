@@ -27,7 +27,7 @@ class CreditRequest(Sent):
     reason: Literal["01", "02", "06"]
     """01: wrong entry corrected; 02: supply value changed; 06: issued twice by mistake."""
     explanation: Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
-    lines: Annotated[list[LineLeft], Field(max_length=LINES_MAX, default_factory=list)]
+    lines: Annotated[tuple[LineLeft, ...], Field(max_length=LINES_MAX)] = ()
 
 
 class CreditSummary(Answer):

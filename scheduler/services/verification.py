@@ -56,7 +56,7 @@ def verify_invoice(
         billed = _billed_in(view, record, period)
     extra = tuple(pdfs.checks(witnesses.renderer, record.invoice_json, renderings))
     seen = _second_opinion(witnesses.prometheus, record.org, billed, period)
-    ok = body.ok and all(check.ok for check in (*extra, seen))
+    ok = body.ok and seen.ok and all(check.ok for check in extra)
     return body.model_copy(
         update={"ok": ok, "pdfs": extra, "prometheus": seen, "credit_notes": notes, "credited_won": credited}
     )
@@ -75,7 +75,7 @@ def verify_credit(
     good = [check for check in checks if check.name.startswith("line ") and check.ok]
     return VerifyBody(
         number=number,
-        ok=all(check.ok for check in (*checks, *extra)),
+        ok=all(check.ok for check in checks) and all(check.ok for check in extra),
         checks=check_bodies(checks),
         lines=lines,
         lines_ok=len(good),

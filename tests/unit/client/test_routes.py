@@ -53,7 +53,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "put_package": lambda api: api.put_package(SHA, b"x"),
     "package": lambda api: api.package(SHA),
     "quota": lambda api: api.quota(org="o", flavor="f"),
-    "usage": lambda api: api.usage(org="o", project="p", since="s", until="u"),
+    "usage": lambda api: api.usage(org="o", project="p", since="s", until="u", by="day"),
     "gpus": lambda api: api.gpus(),
     "create_token": lambda api: api.create_token(bodies.TokenRequest()),
     "tokens": lambda api: api.tokens(),

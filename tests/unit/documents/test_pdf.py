@@ -18,6 +18,7 @@ from scheduler.core.accounting.rendering import invoice_json
 from scheduler.core.codec import sha256_hex
 from scheduler.core.errors import DureError
 from scheduler.documents import pdf
+from scheduler.documents.glyphs import FONTS
 from scheduler.documents.texts import LANGUAGES
 from scheduler.documents.view import Document
 from tests.support.source import ROOT
@@ -154,7 +155,7 @@ def test_the_renderer_is_named_by_everything_that_decides_the_bytes(monkeypatch:
     folder = ROOT / "scheduler" / "documents"
     files = {file.name for file in folder.iterdir() if file.is_file()} - {"__init__.py"}
     assert set(pdf.PARTS) == files
-    assert set(pdf.FONTS) == {file.name for file in (folder / "fonts").glob("*.ttf")}
+    assert set(FONTS) == {file.name for file in (folder / "fonts").glob("*.ttf")}
     pdf.renderer.cache_clear()
     before = pdf.TypstRenderer().name
     assert before.startswith("typst 0.")

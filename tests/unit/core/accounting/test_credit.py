@@ -106,7 +106,8 @@ def expected_payable(invoice: Invoice, left: dict[int, int]) -> int:
 
 def drawn_notes(rng: random.Random, inputs: InvoiceInputs, invoice: Invoice) -> list[CreditInputs]:
     """Up to four notes of an invoice, each on some lines that still have something; perhaps the last takes the rest."""
-    shares, notes, made = shares_of(inputs), [], ()
+    shares, notes = shares_of(inputs), list[CreditInputs]()
+    made: tuple[CreditNote, ...] = ()
     for _ in range(rng.randint(1, 4)):
         now = {number: billed for number, billed in standing(invoice, made).items() if billed}
         if not now:
@@ -128,7 +129,8 @@ def test_an_invoice_less_its_notes_is_what_is_left(seed: int) -> None:
     rounding = Rounding(rng.choice(list(RoundingMode)), rng.choice((1, 1, 10)))
     inputs = drawn_inputs(rng, rounding)
     invoice = build(inputs)
-    rows, payable, made = stored_ledger(inputs), invoice.totals.payable_won, ()
+    rows, payable = stored_ledger(inputs), invoice.totals.payable_won
+    made: tuple[CreditNote, ...] = ()
     for asked in drawn_notes(rng, inputs, invoice):
         note = make(asked)
         made = (*made, note)
