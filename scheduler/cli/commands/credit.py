@@ -80,7 +80,7 @@ def line_left(text: str) -> tuple[int, int]:
 
     line, _, amount = text.partition("=")
     try:
-        if not (line.isascii() and line.isdigit() and 0 < int(line[:9]) == int(line)):
+        if not (line.isascii() and line.isdigit() and 0 < int(line[:9]) == int(line)) or amount.startswith("-"):
             raise ValueError(line)
         return int(line), parse_ppm(amount) * (MILLI_GPU_MS_PER_GPU_HOUR // MICRO_HOURS)
     except ValueError as error:
