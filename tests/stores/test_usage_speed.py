@@ -7,6 +7,7 @@ import time
 from scheduler.core.accounting import ledger
 from scheduler.core.accounting.usage import posted
 from scheduler.core.units import MS_PER_HOUR
+from scheduler.schema.bodies import UsageLine
 from scheduler.services import usage_views
 from scheduler.services.actors import Actor
 from scheduler.services.usage_groups import GROUPS
@@ -43,15 +44,17 @@ def fill(store: SqlStore) -> None:
 
 def test_a_month_of_a_thousand_jobs(sqlite: SqlStore) -> None:
     fill(sqlite)
-    seconds = []
-    for _ in range(3):
+    scope = UsageScope(T0, T0 + 31 * 24 * MS_PER_HOUR)
+
+    def asked() -> tuple[float, UsageLine]:
         began = time.monotonic()
         with sqlite.read() as view:
-            scope = UsageScope(T0, T0 + 31 * 24 * MS_PER_HOUR)
             found = usage_views.usage_by(view, ADMIN, scope, T0 + 32 * 24 * MS_PER_HOUR, GROUPS)
-        seconds.append(time.monotonic() - began)
-    assert found.totals.jobs == JOBS
-    assert found.totals.held_milli_gpu_ms == JOBS * HOURS * 3_600_000_000
+        return time.monotonic() - began, found.totals
+
+    seconds, totals = min((asked() for _ in range(3)), key=lambda answer: answer[0])
+    assert totals.jobs == JOBS
+    assert totals.held_milli_gpu_ms == JOBS * HOURS * 3_600_000_000
     # an hour of sme at 2,900 won: 290 won each
-    assert found.totals.posted_microwon == JOBS * HOURS * 290_000_000
-    assert min(seconds) < 1.0, seconds
+    assert totals.posted_microwon == JOBS * HOURS * 290_000_000
+    assert seconds < 1.0

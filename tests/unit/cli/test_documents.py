@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scheduler.cli import delivery
 from scheduler.cli.commands.credit import line_left
 from scheduler.cli.delivery import write_whole
 from scheduler.cli.render import render
@@ -228,7 +228,7 @@ def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.
     def full(number: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(delivery.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DureError, match="No space left"):
         write_whole(file, b"two")
     assert file.read_bytes() == b"one"
