@@ -42,6 +42,7 @@ def _amounts(note: CreditNote, w: Words) -> Block:
     totals = note.totals
     rows = (
         Row(w["list"], won(-totals.list_won)),
+        Row(w["tier_part"], won(totals.list_won - totals.product_won)),
         Row(w["product"], won(-totals.product_won)),
         Row(w["fund_part"], won(-totals.funder_won)),
         Row(w["discount"], won(-totals.discount_won)),
@@ -77,7 +78,7 @@ def _tax(tax: AmendedTaxInvoice, terms: Terms, w: Words) -> Block:
 
 def _sources(note: CreditNote, sha256: str, w: Words) -> Block:
     rows = (
-        *rounding_block(note.terms, w).rows,
+        *(Row(f"{w['rounding']}, {row.label}", row.value) for row in rounding_block(note.terms, w).rows),
         Row(w["booked"], w["booked_text"].format(period=note.booked_in, number=note.number)),
         Row(w["invoice_sha256"], note.invoice.sha256, "code"),
         Row(w["own_sha256"], sha256, "code"),
