@@ -30,6 +30,7 @@ class Settings:
     port: 0 takes a free one. hosts: further names under which the server may be called. gpus: of the local
     cluster, each FLAVOR=N or FLAVOR=NODESxGPUS; empty keeps those of the last start. holder: this process's name in
     leases, "" makes one. issuer: the name on invoices.
+    prometheus: address of the second opinion on usage, "" for none.
     """
 
     data: Path = Path("dure-data")
@@ -42,6 +43,7 @@ class Settings:
     holder: str = ""
     issuer: str = "Dure"
     issuer_number: str = ""
+    prometheus: str = ""
     log_level: str = "info"
     allocator_interval_ms: int = 500
     settler_interval_ms: int = 1_000

@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from scheduler.api import (
     artifacts,
     attempts,
+    credits,
     docs,
     jobs,
     money,
@@ -33,6 +34,7 @@ ROUTERS = (
     policy.router,
     registry.router,
     money.router,
+    credits.router,
     tokens.router,
     packages.router,
     artifacts.router,

@@ -12,8 +12,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from scheduler.services.actors import Actor
 from scheduler.services.attempt_tokens import AttemptTokens
 from scheduler.services.effective import EffectivePolicies
+from scheduler.services.pdfs import NoRenderer
 from scheduler.services.ports import ArtifactStore, Ids, LogStore, PackageStore, Store
 from scheduler.services.tokens import authenticate
+from scheduler.services.verification import Witnesses
 
 MEBIBYTE = 1024 * 1024
 
@@ -60,6 +62,8 @@ class Deps:
     limits: Limits = field(default_factory=Limits)
     hosts: frozenset[str] = frozenset()
     metrics_open: bool = False
+    witnesses: Witnesses = field(default_factory=lambda: Witnesses(NoRenderer()))
+    """What makes PDFs, and the second opinion on usage."""
 
 
 async def given(request: Request) -> Deps:

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Response
 
 from scheduler.api.deps import Caller, D
 from scheduler.api.docs import also, raw_answer, reads
+from scheduler.api.documents import Lang, pdf_answer
 from scheduler.api.params import Filter, PathName
 from scheduler.schema.bodies import InvoiceBody, InvoiceSummary, Listing, PeriodBody, VerifyBody
-from scheduler.services import invoices, periods
+from scheduler.services import invoices, periods, verification
 from scheduler.services.actors import require
 
 router = APIRouter(prefix="/api/v1", tags=["money"])
@@ -48,6 +49,14 @@ def get_invoice_csv(deps: D, actor: Caller, number: PathName) -> Response:
     return Response(text, headers=headers, media_type="text/csv; charset=utf-8")
 
 
+@router.get(
+    "/invoices/{number}.pdf", response_class=Response, responses=raw_answer("application/pdf") | reads(404, 409)
+)
+def get_invoice_pdf(deps: D, actor: Caller, number: PathName, lang: Lang = "ko") -> Response:
+    """An invoice as PDF, in Korean or English; the same bytes each time."""
+    return pdf_answer(deps, actor, "invoice", number, lang)
+
+
 @router.get("/invoices/{number}", responses=reads(404))
 def get_invoice(deps: D, actor: Caller, number: PathName) -> InvoiceBody:
     """An invoice with its canonical text."""
@@ -57,6 +66,5 @@ def get_invoice(deps: D, actor: Caller, number: PathName) -> InvoiceBody:
 
 @router.get("/invoices/{number}/verify", responses=reads(404))
 def verify_invoice(deps: D, actor: Caller, number: PathName) -> VerifyBody:
-    """Recompute an invoice from slices, rate card, policy and ledger."""
-    with deps.store.read() as view:
-        return invoices.verify(view, deps.policies, actor, number)
+    """Recompute an invoice from slices, rate card, policy and ledger; compare its PDFs, and Prometheus."""
+    return verification.verify_invoice(deps.store, deps.policies, actor, number, deps.witnesses)

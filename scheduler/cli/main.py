@@ -45,7 +45,8 @@ COMMANDS = {
     },
     "Money": {
         "period": Lazy("scheduler.cli.commands.money:period", "List and close billing periods."),
-        "invoice": Lazy("scheduler.cli.commands.money:invoice", "List, read and verify usage invoices."),
+        "invoice": Lazy("scheduler.cli.commands.invoice:invoice", "List, read, verify and export usage invoices."),
+        "credit": Lazy("scheduler.cli.commands.credit:credit", "Propose, approve, read and verify credit notes."),
     },
     "Running Dure": {
         "up": Lazy("scheduler.cli.commands.serve:up", "Run everything on this machine, with logical GPUs."),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from scheduler.core.errors import Fatal
 
 USAGE = "DURE-1001"
 SHOWN_MAX = 200
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def segment(text: str) -> str:
+    """One path segment, quoted; raises Fatal for names that would leave their place in the path."""
+    if text in ("", ".", ".."):
+        raise Fatal(USAGE, f"{text!r} is not a name", "give the id or the name")
+    return quote(text, safe="")
 
 
 def normal_server(text: str) -> str:

@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple, TypeVar
-from urllib.parse import quote
 
 import httpx
 
-from scheduler.client.address import normal_server
-from scheduler.client.errors import NOT_UNDERSTOOD, USAGE, ApiProblem
+from scheduler.client.address import normal_server, segment
+from scheduler.client.credits import CreditCalls
+from scheduler.client.errors import NOT_UNDERSTOOD, ApiProblem
 from scheduler.client.transport import Policy, Progress, Reply, Request, Transport
 from scheduler.core.errors import Fatal
 from scheduler.schema import bodies
@@ -43,14 +43,7 @@ class LogChunk(NamedTuple):
     job_state: str
 
 
-def segment(text: str) -> str:
-    """One path segment, quoted; raises Fatal for names that would leave their place in the path."""
-    if text in ("", ".", ".."):
-        raise Fatal(USAGE, f"{text!r} is not a name", "give the id or the name")
-    return quote(text, safe="")
-
-
-class Client:
+class Client(CreditCalls):
     """Talks to one server with one token; use it as a context manager or close it."""
 
     def __init__(
@@ -128,6 +121,12 @@ class Client:
         repeatable: bool = False,
     ) -> B:
         return read(answer, self._send("POST", path, params, body=body, repeatable=repeatable).content)
+
+    def _file(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        request = Request(
+            "GET", path, params, timeout_seconds=self._timeout_seconds, answer_bytes_max=PACKAGE_BYTES_MAX
+        )
+        return self._transport.send(request).content
 
     # The server and oneself.
 
@@ -230,10 +229,12 @@ class Client:
         """Entitlement and use by tree node and flavor."""
         return self._get(Listing[bodies.QuotaLine], f"{V1}/quota", {"org": org, "flavor": flavor})
 
-    def usage(self, *, org: str = "", project: str = "", since: str = "", until: str = "") -> Listing[bodies.UsageLine]:
-        """Usage between two instants (RFC 3339)."""
-        params = {"org": org, "project": project, "since": since, "until": until}
-        return self._get(Listing[bodies.UsageLine], f"{V1}/usage", params)
+    def usage(
+        self, *, org: str = "", project: str = "", since: str = "", until: str = "", by: str = ""
+    ) -> bodies.UsageList:
+        """Usage between two instants (RFC 3339), by properties such as ``project,day``."""
+        params = {"org": org, "project": project, "since": since, "until": until, "by": by}
+        return self._get(bodies.UsageList, f"{V1}/usage", params)
 
     def gpus(self) -> Listing[bodies.GpuLine]:
         """GPUs by cluster and flavor."""
@@ -350,6 +351,10 @@ class Client:
     def invoice_csv(self, number: str) -> bytes:
         """An invoice's lines as the server writes them in CSV."""
         return self._send("GET", f"{V1}/invoices/{segment(number)}.csv").content
+
+    def invoice_pdf(self, number: str, lang: str = "ko") -> bytes:
+        """An invoice as PDF, in a language."""
+        return self._file(f"{V1}/invoices/{segment(number)}.pdf", {"lang": lang})
 
     def verify_invoice(self, number: str) -> bodies.VerifyBody:
         """Recompute an invoice from slices, rate card and policy."""

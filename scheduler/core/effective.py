@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scheduler.core.accounting.rounding import DOWN_TO_ONE_WON, Rounding
 from scheduler.core.model import Flavor, Tier
 from scheduler.core.tree import Tree
 
@@ -68,6 +69,8 @@ class EffectivePolicy:
     calendar: str
     """``month`` (Asia/Seoul) or ``manual``."""
     vat_ppm: int
+    line_rounding: Rounding = DOWN_TO_ONE_WON
+    vat_rounding: Rounding = DOWN_TO_ONE_WON
     until_ms: int = 0
     """When the next override ends and this value must be made again; 0: never."""
 

@@ -172,6 +172,17 @@ class InvoiceIssued:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class CreditNoteIssued:
+    """services.credits: a credit note of an invoice was issued with this hash of its text."""
+
+    number: str
+    invoice: str
+    org: str
+    period: str
+    sha256: str
+
+
 FactBody = (
     JobSubmitted
     | JobHeld
@@ -189,6 +200,7 @@ FactBody = (
     | PolicyApplied
     | RegistryChanged
     | InvoiceIssued
+    | CreditNoteIssued
 )
 
 FACT_KINDS: dict[str, type[FactBody]] = {kind.__name__: kind for kind in FactBody.__args__}

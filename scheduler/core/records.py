@@ -22,10 +22,13 @@ from scheduler.core.records_jobs import (
     WaitingRecord,
 )
 from scheduler.core.records_money import (
+    CreditNoteRecord,
+    CreditProposalRecord,
     InvoiceRecord,
     LedgerEntryRecord,
     LedgerTxRecord,
     PeriodRecord,
+    RenderingRecord,
     SliceRecord,
 )
 from scheduler.core.records_registry import (
@@ -68,6 +71,9 @@ Record = (
     | LedgerEntryRecord
     | PeriodRecord
     | InvoiceRecord
+    | CreditProposalRecord
+    | CreditNoteRecord
+    | RenderingRecord
 )
 
 RECORD_KINDS: tuple[type[Record], ...] = Record.__args__
@@ -78,6 +84,8 @@ __all__ = [
     "CheckpointRecord",
     "ClusterRecord",
     "CounterRecord",
+    "CreditNoteRecord",
+    "CreditProposalRecord",
     "CycleRecord",
     "FindingRecord",
     "IdempotencyRecord",
@@ -98,6 +106,7 @@ __all__ = [
     "RankRecord",
     "RateCardRecord",
     "Record",
+    "RenderingRecord",
     "SliceRecord",
     "TokenRecord",
     "WaitingRecord",

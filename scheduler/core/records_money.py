@@ -109,3 +109,58 @@ class InvoiceRecord:
     sha256: str
     issued_seq: int
     """Sequence of its InvoiceIssued fact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditProposalRecord:
+    """What an administrator asks to take off an invoice, before another one approves; never changed."""
+
+    KEY: ClassVar = ("id",)
+    APPEND_ONLY: ClassVar = True
+    id: str
+    """Made from what is asked: the same question is the same proposal."""
+    invoice: str
+    org: str
+    reason: str
+    text: str
+    left_json: str
+    """Canonical JSON: number of a line -> milli-GPU-ms that stay billed; empty for a whole invoice."""
+    notes_before: int
+    """Credit notes that the invoice had; with another number of them the proposal is outdated."""
+    proposed_by: str
+    proposed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditNoteRecord:
+    """A credit note as issued: canonical JSON and its SHA-256; never changed."""
+
+    KEY: ClassVar = ("number",)
+    APPEND_ONLY: ClassVar = True
+    number: str
+    invoice: str
+    place: int
+    """The first note of its invoice is 1."""
+    proposal: str
+    org: str
+    period: str
+    """The open period in which it is booked."""
+    issued_at_ms: int
+    note_json: str
+    sha256: str
+    issued_seq: int
+    """Sequence of its CreditNoteIssued fact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderingRecord:
+    """A PDF that was handed out: whose, in which language, made by what, with which bytes (decision 0010)."""
+
+    KEY: ClassVar = ("document", "lang", "renderer")
+    APPEND_ONLY: ClassVar = True
+    document: str
+    """Number of the invoice or credit note."""
+    lang: str
+    renderer: str
+    sha256: str
+    at_ms: int

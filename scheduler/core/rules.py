@@ -21,6 +21,8 @@ from scheduler.core.records import (
     ArtifactRecord,
     AttemptRecord,
     ClusterRecord,
+    CreditNoteRecord,
+    CreditProposalRecord,
     CycleRecord,
     InvoiceRecord,
     JobRecord,
@@ -72,6 +74,7 @@ UNIQUE: Mapping[type[Record], tuple[Unique, ...]] = {
     AttemptRecord: (Unique("one_live_attempt", ("job",), unless=("state", AttemptState.GONE)),),
     LedgerTxRecord: (Unique("idem_key", ("idem_key",)),),
     InvoiceRecord: (Unique("one_invoice", ("org", "period")),),
+    CreditNoteRecord: (Unique("one_place", ("invoice", "place")), Unique("one_approval", ("proposal",))),
 }
 
 ORDERS: Mapping[type[Record], tuple[Order, ...]] = {
@@ -93,6 +96,7 @@ ONE_OF: Mapping[type[Record], Mapping[str, tuple[str, ...]]] = {
     OrgRecord: {"state": ("applied", "verified", "suspended", "expired", "closed")},
     ProjectRecord: {"state": ("active", "suspended", "closed")},
     MemberRecord: {"state": ("active", "removed")},
+    CreditProposalRecord: {"reason": ("01", "02", "06")},
     PeriodRecord: {"state": ("open", "closing", "closed"), "calendar": ("month", "manual")},
 }
 """Words a text field is limited to; enumerations are limited by their type."""
@@ -114,6 +118,7 @@ POSITIVE: Mapping[type[Record], frozenset[str]] = {
     ArtifactRecord: frozenset({"attempt"}),
     LedgerTxRecord: frozenset({"seq"}),
     LedgerEntryRecord: frozenset({"seq"}),
+    CreditNoteRecord: frozenset({"place"}),
     CycleRecord: frozenset({"number"}),
     PolicyRecord: frozenset({"version"}),
 }
@@ -129,6 +134,8 @@ INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
     LedgerTxRecord: (("period",),),
     LedgerEntryRecord: (("account", "unit"),),
     InvoiceRecord: (("period",),),
+    CreditProposalRecord: (("invoice",),),
+    CreditNoteRecord: (("org",),),
 }
 """What is looked for by something else than the key."""
 

@@ -24,6 +24,7 @@ from scheduler.core.facts import (
     AttemptStarting,
     AttemptStopping,
     CheckpointReported,
+    CreditNoteIssued,
     EarmarkReleased,
     Fact,
     GpusEarmarked,
@@ -204,7 +205,7 @@ class AllocatorState:
                 self.policy_version = version
             case RegistryChanged(sequence):
                 self.registry_seq = sequence
-            case InvoiceIssued():
+            case InvoiceIssued() | CreditNoteIssued():
                 pass  # nothing that a cycle decides on; it is in the chain
 
     def _submit(self, body: JobSubmitted, fact: Fact) -> None:

@@ -18,16 +18,19 @@ from scheduler.api.deps import Deps, Limits
 from scheduler.config import Settings
 from scheduler.core.accounting.invoice_model import Party
 from scheduler.core.errors import Fatal
+from scheduler.documents.pdf import TypstRenderer
 from scheduler.main.code import deciding_code
 from scheduler.main.drivers import Driver, WakingStore, WallClock
 from scheduler.main.packages import ReceivingPackages
 from scheduler.main.probe import DatabaseProbe
 from scheduler.meter.exporter import CycleTimes, Exporter, exposition, make_registry
+from scheduler.meter.opinion import PrometheusWitness
 from scheduler.services import why
 from scheduler.services.attempt_tokens import attempt_tokens
 from scheduler.services.cycle import Allocator
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.settle import Settler
+from scheduler.services.verification import Witnesses
 from scheduler.store.artifacts import FolderArtifactStore
 from scheduler.store.files import FolderLogStore
 from scheduler.store.ids import RandomIds
@@ -143,6 +146,7 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         ),
         hosts=settings.allowed_hosts,
         metrics_open=settings.metrics_open,
+        witnesses=Witnesses(TypstRenderer(), PrometheusWitness(settings.prometheus) if settings.prometheus else None),
     )
     return ControlPlane(settings, store, policies, clock, create_app(deps), registry, drivers)
 

@@ -39,6 +39,8 @@ def effective(policy: Policy, version: int, registry: Registry, registry_seq: in
         rate_card=policy.rate_card,
         calendar=policy.calendar,
         vat_ppm=policy.vat_ppm,
+        line_rounding=policy.line_rounding,
+        vat_rounding=policy.vat_rounding,
         until_ms=changes[0] if changes else 0,
     )
 

@@ -192,7 +192,14 @@ OVERRIDES: Field[list[Values]] = Field(
 # billing and the whole
 CALENDAR: Field[str] = Field("calendar", Choice(("month", "manual")), "Billing periods; month when absent.")
 VAT: Field[int] = Field("vat", _PART, "Value added tax; 0.10 when absent.")
-BILLING: Field[Values] = Field("billing", Objects((CALENDAR, VAT)), "Billing periods and tax.")
+MODE: Field[str] = Field("mode", Choice(("down", "half-up")), "What happens to a fraction; down when absent.")
+QUANTUM: Field[int] = Field("quantum", Whole(1, 10), "Won to which amounts are rounded; 1 when absent.")
+_ROUNDING = Objects((MODE, QUANTUM), wanted="a mapping such as {mode: down, quantum: 10}")
+LINE_ROUNDING: Field[Values] = Field("line_rounding", _ROUNDING, "How an invoice line becomes whole won.")
+VAT_ROUNDING: Field[Values] = Field("vat_rounding", _ROUNDING, "How value added tax becomes whole won.")
+BILLING: Field[Values] = Field(
+    "billing", Objects((CALENDAR, VAT, LINE_ROUNDING, VAT_ROUNDING)), "Billing periods, tax and rounding."
+)
 TIMEZONE: Field[str] = Field(
     "timezone",
     Text("a time zone such as Asia/Seoul", 64, 1, r"[A-Za-z][A-Za-z0-9_+/-]*"),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from scheduler.core.accounting.rounding import Rounding, RoundingMode
 from scheduler.core.effective import ClassPrice, Limits, TierRule
 from scheduler.core.errors import Finding
 from scheduler.core.model import Flavor, Tier
@@ -147,12 +148,18 @@ def _policy(values: Values, report: Report) -> Policy:
         rate_card=values.get_or(fields.RATE_CARD, ""),
         calendar=billing.get_or(fields.CALENDAR, "month"),
         vat_ppm=billing.get_or(fields.VAT, PPM_ONE // 10),
+        line_rounding=_rounding(_inside(billing, fields.LINE_ROUNDING)),
+        vat_rounding=_rounding(_inside(billing, fields.VAT_ROUNDING)),
         places=MappingProxyType({path: report.where(place) for path, place in report.places.items()}),
     )
 
 
 def _inside(values: Values, wanted: Field[Values]) -> Values:
     return values.get_or(wanted, Values(values.place))
+
+
+def _rounding(values: Values) -> Rounding:
+    return Rounding(RoundingMode(values.get_or(fields.MODE, "down")), values.get_or(fields.QUANTUM, 1))
 
 
 def _flavor(name: str, values: Values) -> Flavor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from scheduler.core.accounting.rounding import DOWN_TO_ONE_WON, Rounding
 from scheduler.core.effective import ClassPrice, Limits, TierRule
 from scheduler.core.model import Flavor, Tier
 from scheduler.core.units import PPM_ONE
@@ -99,6 +100,8 @@ class Policy:
     rate_card: str
     calendar: str
     vat_ppm: int
+    line_rounding: Rounding = DOWN_TO_ONE_WON
+    vat_rounding: Rounding = DOWN_TO_ONE_WON
     places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def where(self, path: str) -> str:

@@ -33,6 +33,7 @@ from scheduler.schema.body_base import (
     ShellText,
     TierName,
 )
+from scheduler.schema.body_credit import CreditBody, CreditLineBody, CreditRequest, CreditSummary, LineLeft
 from scheduler.schema.body_jobs import (
     ArrayBody,
     BlockerBody,
@@ -48,6 +49,7 @@ from scheduler.schema.body_jobs import (
     TokenBody,
     TokenRequest,
     UsageLine,
+    UsageList,
     VersionBody,
     WhoamiBody,
     WhyBody,
@@ -126,6 +128,7 @@ __all__ = [
     "WhyBody",
     "QuotaLine",
     "UsageLine",
+    "UsageList",
     "GpuLine",
     "TokenRequest",
     "TokenBody",
@@ -162,6 +165,11 @@ __all__ = [
     "PeriodBody",
     "InvoiceSummary",
     "InvoiceBody",
+    "CreditRequest",
+    "LineLeft",
+    "CreditSummary",
+    "CreditBody",
+    "CreditLineBody",
     "CheckBody",
     "CheckpointBody",
     "CheckpointRequest",

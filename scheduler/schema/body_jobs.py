@@ -12,6 +12,7 @@ from scheduler.schema.body_base import (
     Body,
     EnvName,
     EnvValue,
+    Listing,
     Name,
     RoleName,
     Sent,
@@ -201,6 +202,16 @@ class UsageLine(Body):
     """The tenant's part that the ledger has."""
     unposted_milli_gpu_ms: int
     """Held so far by attempts whose slices are not in the ledger yet."""
+    day: str = ""
+    """A date in the policy's time zone. Every property by which the usage is not grouped is ""."""
+
+
+class UsageList(Listing[UsageLine]):
+    """Usage by group, and the sums."""
+
+    by: tuple[str, ...] = ()
+    """The properties by which it is grouped, in their order."""
+    totals: UsageLine | None = None
 
 
 class GpuLine(Body):

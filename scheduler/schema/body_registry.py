@@ -115,12 +115,30 @@ class CheckBody(Body):
     name: str
     ok: bool
     detail: str
+    asked: bool = True
+    """False: there was nothing to ask, so that it is neither right nor wrong."""
 
 
 class VerifyBody(Answer):
-    """Result of recomputing an invoice from slices, rate card and policy."""
+    """Result of recomputing an invoice or a credit note from slices, rate card, policy and ledger."""
 
     kind: Literal["Verification"] = "Verification"
     number: str
     ok: bool
     checks: list[CheckBody]
+    lines: int = 0
+    lines_ok: int = 0
+    """Lines of which usage, quantity, price, amounts and arithmetic are as recomputed."""
+    intervals: int = 0
+    """Slices of usage that the lines were recomputed from."""
+    total_won: int = 0
+    """Payable by the invoice, or credited by the note; -1 where the text cannot be read."""
+    closed_at: str = ""
+    closed_by: str = ""
+    credit_notes: tuple[str, ...] = ()
+    """Numbers of the invoice's credit notes."""
+    credited_won: int = 0
+    pdfs: tuple[CheckBody, ...] = ()
+    """Each PDF that was handed out, against the one that is made now."""
+    prometheus: CheckBody | None = None
+    """The second opinion on the usage; absent for a credit note."""

@@ -116,6 +116,17 @@ RUN_CODES: dict[str, Code] = {
         " slash included.",
         "dure job artifacts JOB --get '*.json' --to results",
     ),
+    "DURE-3020": Code(
+        "no PDFs here",
+        "PDFs are made by typst, an extra of Dure that is not installed where the server runs. The invoice itself is"
+        " its canonical text, which every server gives; a PDF is a picture of it.",
+        "pip install 'dure[pdf]'",
+    ),
+    "DURE-3022": Code(
+        "no such credit",
+        "There is no credit note of this number and no proposal of this id that you may read.",
+        "dure credit list",
+    ),
     "DURE-4001": Code(
         "login needed",
         "The request had no valid token: none at all, one that was withdrawn, or one of another server.",
@@ -247,5 +258,43 @@ RUN_CODES: dict[str, Code] = {
         "What an operator sent of an artifact did not arrive as it was sent. It sends it again, for an hour at most;"
         " then the file stays incomplete.",
         "dure job artifacts JOB",
+    ),
+    "DURE-6050": Code(
+        "cannot be credited so",
+        "A credit note takes back all that is left of an invoice (reasons 01 and 06), or leaves a smaller quantity of"
+        " named lines (reason 02). It never exceeds what the invoice still stands for.",
+        'dure credit propose NUMBER --reason 02 --explanation "a node was slow" --line 3=12.5',
+    ),
+    "DURE-6051": Code(
+        "two people must agree",
+        "Who proposes a credit note cannot approve it: money is given back only when two administrators agree.",
+        "dure credit approve ID",
+    ),
+    "DURE-6052": Code(
+        "credited since",
+        "Another credit note of the invoice was issued after this was proposed, so what it would take off is not what"
+        " was looked at. Propose it anew.",
+        "dure credit list --invoice NUMBER",
+    ),
+    "DURE-6053": Code(
+        "credit note damaged",
+        "The stored text of a credit note is no credit note any more. Verifying it says what is wrong.",
+        "dure credit verify NUMBER",
+    ),
+    "DURE-6054": Code(
+        "invoice not recomputed",
+        "The invoice does not follow from its slices any more, so no entries that reverse it exactly are known. Find"
+        " out what was changed before anything is credited.",
+        "dure invoice verify NUMBER",
+    ),
+    "DURE-6055": Code(
+        "no open period",
+        "A credit note is booked in an open billing period, and there is none.",
+        "dure period list",
+    ),
+    "DURE-6056": Code(
+        "file not written",
+        "A file or folder that was named cannot be written. What was there before is unchanged.",
+        "dure invoice export --period 2026-11 --to another-folder",
     ),
 }

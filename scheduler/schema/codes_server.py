@@ -194,4 +194,10 @@ SERVER_CODES: dict[str, Code] = {
         " stays open until the limit is raised.",
         "dure period list",
     ),
+    "DURE-9060": Code(
+        "PDF is another",
+        "The same renderer has made other bytes of this document than those that were handed out before. Its text or a"
+        " file of the installation was changed; nothing is handed out until it is known which.",
+        "dure invoice verify NUMBER",
+    ),
 }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from scheduler.core.accounting import ledger
 from scheduler.core.accounting.invoice import InvoiceInputs, build, closing_transactions
 from scheduler.core.accounting.invoice_model import Invoice, Party
 from scheduler.core.accounting.rendering import invoice_csv, invoice_json, parse_invoice
+from scheduler.core.accounting.rounding import DOWN_TO_ONE_WON
 from scheduler.core.accounting.verification import Check, StoredTransaction, as_issued
 from scheduler.core.accounting.verification import verify as verify_text
 from scheduler.core.codec import sha256_hex
 from scheduler.core.errors import Fatal, Retry
-from scheduler.core.facts import InvoiceIssued
+from scheduler.core.facts import FactBody, InvoiceIssued
 from scheduler.core.instants import kst_date
 from scheduler.core.records import (
     CounterRecord,
@@ -53,6 +54,7 @@ def issue_invoices(
     )
     if not tx.change(closed, version=period.version):
         raise Retry("DURE-6001", "the period changed at the same moment", "the settler tries again")
+    rounding, vat_rounding = books.rounding(tx, closed.close_policy_version) if policy else (DOWN_TO_ONE_WON,) * 2
     for org_name in _orgs_of(tx, period.id):
         slices = _slices_of(tx, period.id, org_name)
         org = tx.get(OrgRecord, org_name) or OrgRecord(name=org_name, class_name=slices[0].class_name)
@@ -67,6 +69,8 @@ def issue_invoices(
             slices=slices,
             book=books.book(tx),
             vat_ppm=books.vat_ppm(tx, closed.close_policy_version),
+            rounding=rounding,
+            vat_rounding=vat_rounding,
         )
         _issue(tx, build(inputs), closed, now_ms)
 
@@ -118,7 +122,8 @@ def list_invoices(view: Reader, actor: Actor, period: str, org: str) -> list[Inv
     return [_summary(row) for row in rows if actor.reads_org(row.org)]
 
 
-def _found(view: Reader, actor: Actor, number: str) -> InvoiceRecord:
+def found_invoice(view: Reader, actor: Actor, number: str) -> InvoiceRecord:
+    """The invoice; raises NotFound alike for absent and hidden."""
     record = view.get(InvoiceRecord, number)
     if record is None or not actor.reads_org(record.org):
         raise NotFound("DURE-3008", f"no invoice {number} that you may read", "dure invoice list")
@@ -127,14 +132,14 @@ def _found(view: Reader, actor: Actor, number: str) -> InvoiceRecord:
 
 def get_invoice(view: Reader, actor: Actor, number: str) -> InvoiceBody:
     """An invoice with its canonical text; raises NotFound alike for absent and hidden."""
-    record = _found(view, actor, number)
+    record = found_invoice(view, actor, number)
     fields = _summary(record).model_dump(exclude={"kind"})
     return InvoiceBody(**fields, text=record.invoice_json)
 
 
 def invoice_csv_text(view: Reader, actor: Actor, number: str) -> str:
     """The invoice's lines and totals as CSV; raises Conflict when the stored text is no invoice any more."""
-    text = _found(view, actor, number).invoice_json
+    text = found_invoice(view, actor, number).invoice_json
     try:
         return invoice_csv(parse_invoice(text))
     except ValueError as error:
@@ -164,50 +169,92 @@ def _summary(record: InvoiceRecord) -> InvoiceSummary:
     )
 
 
-def _issued(view: Reader, record: InvoiceRecord) -> Check:
-    """The fact that the invoice was issued, against its row: who changes the row and its hash changes not the chain."""
-    wanted = InvoiceIssued(record.number, record.org, record.period, record.sha256)
-    found = view.fact(record.issued_seq)
+def issued(view: Reader, seq: int, wanted: FactBody) -> Check:
+    """The fact that a document was issued, against its row: who changes the row and its hash changes not the chain."""
+    found = view.fact(seq)
     if found is not None and found.body == wanted:
-        return Check("fact", True, f"issued with this hash as fact {record.issued_seq}")
-    return Check("fact", False, f"fact {record.issued_seq} does not say that it was issued with this hash")
+        return Check("fact", True, f"issued with this hash as fact {seq}")
+    return Check("fact", False, f"fact {seq} does not say that it was issued with this hash")
 
 
-def verify(view: Reader, policies: EffectivePolicies, actor: Actor, number: str) -> VerifyBody:
-    """Recompute an invoice from slices, prices and ledger; every check with what it found."""
-    record = _found(view, actor, number)
-    period = view.get(PeriodRecord, record.period)
-    if period is None:
-        check = CheckBody(name="period", ok=False, detail=f"period {record.period} is not known")
-        return VerifyBody(number=number, ok=False, checks=[check])
+def inputs_of(view: Reader, policies: EffectivePolicies, record: InvoiceRecord, period: PeriodRecord) -> InvoiceInputs:
+    """What an issued invoice must follow from, with the parties as it names them."""
     books = PriceBooks(policies)
-    slices = _slices_of(view, record.period, record.org)
-    org = view.get(OrgRecord, record.org) or OrgRecord(name=record.org, class_name="")
+    rounding, vat_rounding = books.rounding(view, period.close_policy_version)
     inputs = InvoiceInputs(
-        number=number,
+        number=record.number,
         issued_at_ms=record.issued_at_ms,
         period=period,
-        org=org,
+        org=view.get(OrgRecord, record.org) or OrgRecord(name=record.org, class_name=""),
         issuer=Party(""),
-        slices=slices,
+        slices=_slices_of(view, record.period, record.org),
         book=books.book(view),
         vat_ppm=books.vat_ppm(view, period.close_policy_version),
+        rounding=rounding,
+        vat_rounding=vat_rounding,
     )
     # A text that is no invoice is named by the check "form".
     with contextlib.suppress(ValueError):
         inputs = as_issued(inputs, parse_invoice(record.invoice_json))
-    stored = _stored(view, record, slices)
+    return inputs
+
+
+def recompute(view: Reader, record: InvoiceRecord, inputs: InvoiceInputs) -> list[Check]:
+    """Every check of an invoice against the fact, its inputs and the ledger."""
+    wanted = InvoiceIssued(record.number, record.org, record.period, record.sha256)
+    stored = _stored(view, record, inputs.slices)
     checks = verify_text(record.invoice_json, sha256=record.sha256, inputs=inputs, stored=stored)
-    checks.insert(0, _issued(view, record))
-    bodies = [CheckBody(name=check.name, ok=check.ok, detail=check.detail) for check in checks]
-    return VerifyBody(number=number, ok=all(check.ok for check in checks), checks=bodies)
+    return [issued(view, record.issued_seq, wanted), *checks]
 
 
-def _stored(view: Reader, record: InvoiceRecord, slices: list[SliceRecord]) -> list[StoredTransaction]:
+def verify(view: Reader, policies: EffectivePolicies, actor: Actor, number: str) -> VerifyBody:
+    """Recompute an invoice from slices, prices and ledger; every check with what it found."""
+    record = found_invoice(view, actor, number)
+    period = view.get(PeriodRecord, record.period)
+    if period is None:
+        check = CheckBody(name="period", ok=False, detail=f"period {record.period} is not known")
+        return VerifyBody(number=number, ok=False, checks=[check])
+    inputs = inputs_of(view, policies, record, period)
+    checks = recompute(view, record, inputs)
+    summary = _summary(record)
+    return VerifyBody(
+        number=number,
+        ok=all(check.ok for check in checks),
+        checks=check_bodies(checks),
+        lines=len(_by_line(checks)),
+        lines_ok=sum(_by_line(checks).values()),
+        total_won=summary.payable_won,
+        closed_at=instant(period.closed_at_ms),
+        closed_by=period.closed_by,
+        intervals=len(inputs.slices),
+    )
+
+
+def _by_line(checks: Sequence[Check]) -> dict[str, bool]:
+    """Number of a line -> whether all its checks are ok."""
+    found: dict[str, bool] = {}
+    for check in checks:
+        words = check.name.split()
+        if words[0] == "line":
+            found[words[1]] = found.get(words[1], True) and check.ok
+    return found
+
+
+def check_bodies(checks: Sequence[Check]) -> list[CheckBody]:
+    """Checks on the wire."""
+    return [CheckBody(name=check.name, ok=check.ok, detail=check.detail) for check in checks]
+
+
+def _stored(view: Reader, record: InvoiceRecord, slices: Sequence[SliceRecord]) -> list[StoredTransaction]:
     """The ledger's transactions of these slices and of this invoice's closing."""
     keys = (f"{ledger.ROUNDING}:{record.number}", f"{ledger.VAT}:{record.number}")
     rows = view.select(LedgerTxRecord, Where("idem_key", "in", keys))
     rows += of_sequences(view, LedgerTxRecord, {part.ledger_seq for part in slices})
+    return with_entries(view, rows)
+
+
+def with_entries(view: Reader, rows: Sequence[LedgerTxRecord]) -> list[StoredTransaction]:
+    """Transactions with their entries."""
     entries: dict[int, list[LedgerEntryRecord]] = {}
     for entry in of_sequences(view, LedgerEntryRecord, {row.seq for row in rows}):
         entries.setdefault(entry.seq, []).append(entry)

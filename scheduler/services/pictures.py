@@ -73,7 +73,7 @@ def live_attempts(view: Reader, *where: Where) -> list[LiveAttempt]:
 
 def earmarks_of(plan: Plan, queued: Iterable[JobRecord]) -> tuple[Earmark, ...]:
     """The room that is being made by the newest reasons, for jobs that still wait."""
-    found = []
+    found: list[Earmark] = []
     for job in queued:
         room = plan.awaited.get(job.id)
         if room is not None:

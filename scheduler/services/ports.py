@@ -127,3 +127,24 @@ class Ids(Protocol):
 
     def new(self) -> str:
         """A fresh id."""
+
+
+class Renderer(Protocol):
+    """Makes PDFs of invoices and credit notes; the same text and name give the same bytes."""
+
+    @property
+    def name(self) -> str:
+        """What makes them, in so many words that other bytes have another name; "" where none can be made."""
+
+    def pdf(self, text: str, lang: str) -> bytes:
+        """The PDF of a canonical text in a language; raises ValueError for a text that is no document."""
+
+
+class Witness(Protocol):
+    """The second opinion on usage: what Prometheus saw."""
+
+    def compare(self, org: str, ledger_milli_gpu_ms: int, since_ms: int, until_ms: int) -> tuple[bool, str]:
+        """Whether the organisation's billed usage is what was seen, within a limit, and a sentence with both.
+
+        Raises Retry or Fatal when it cannot be asked.
+        """

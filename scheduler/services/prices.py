@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from scheduler.core.accounting.rating import PolicyPrices, PriceBook
+from scheduler.core.accounting.rounding import Rounding
 from scheduler.core.records import PolicyRecord, RateCardRecord
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.ports import Reader, Where
@@ -19,6 +20,7 @@ class PriceBooks:
         self._policies = policies
         self._prices: dict[int, PolicyPrices] = {}
         self._vat_ppm: dict[int, int] = {}
+        self._rounding: dict[int, tuple[Rounding, Rounding]] = {}
         self._cards: dict[str, dict[str, int]] = {}
 
     def book(self, view: Reader) -> PriceBook:
@@ -28,6 +30,7 @@ class PriceBooks:
             policy = self._policies.at(view, record, 0, record.applied_at_ms)
             self._prices[record.version] = PolicyPrices.of(policy)
             self._vat_ppm[record.version] = policy.vat_ppm
+            self._rounding[record.version] = (policy.line_rounding, policy.vat_rounding)
         for card in view.select(RateCardRecord, order=("name",), limit=VERSIONS_MAX):
             self._cards.setdefault(card.name, json.loads(card.prices_json))
         return PriceBook(dict(self._prices), dict(self._cards))
@@ -36,3 +39,8 @@ class PriceBooks:
         """Value added tax of a policy version, in ppm; raises KeyError for an unknown version."""
         self.book(view)
         return self._vat_ppm[version]
+
+    def rounding(self, view: Reader, version: int) -> tuple[Rounding, Rounding]:
+        """How a policy version rounds lines and value added tax; raises KeyError for an unknown version."""
+        self.book(view)
+        return self._rounding[version]

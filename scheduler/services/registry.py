@@ -12,7 +12,7 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 
-from scheduler.core.accounting.registration import is_valid, normalise
+from scheduler.core.accounting.registration import normalise
 from scheduler.core.codec import canonical
 from scheduler.core.errors import Retry
 from scheduler.core.facts import RegistryChanged
@@ -58,14 +58,12 @@ def create_org(
 ) -> tuple[OrgBody, bool]:
     """Register a verified organisation; the same request again changes nothing. Returns it and whether it is new."""
     require(actor.is_admin, "register organisations", ADMIN)
-    digits = request.registration_number
-    if digits and not is_valid(digits):
-        raise Invalid("DURE-1301", f"{digits} is not a valid business registration number", "check the ten digits")
+    registration_number = _registration_number(request.registration_number)
     org = OrgRecord(
         name=request.name,
         class_name=request.class_name,
         title=request.title,
-        registration_number=normalise(digits) if digits else "",
+        registration_number=registration_number,
         tax_treatment=request.tax_treatment,
         created_at_ms=now_ms,
     )
@@ -81,6 +79,15 @@ def create_org(
         tx.add(org)
         _note(tx, number, "org", org, now_ms)
     return org_body(known or org), known is None
+
+
+def _registration_number(text: str) -> str:
+    """The number as NNN-NN-NNNNN, "" for none; raises Invalid that names the field and the digit that does not fit."""
+    try:
+        return normalise(text) if text else ""
+    except ValueError as error:
+        fix = "compare it digit by digit with the certificate of registration"
+        raise Invalid("DURE-1301", f"registration_number: {error}", fix) from error
 
 
 def _check_class(tx: Writer, policies: EffectivePolicies, org: OrgRecord) -> None:

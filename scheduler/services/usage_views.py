@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from scheduler.services.actors import Actor
 from scheduler.services.ports import Reader, Where
 from scheduler.services.reads import everything, of_sequences
 from scheduler.services.submit import Invalid
+from scheduler.services.usage_groups import DEFAULT_BY, DEFAULT_ZONE, Days, Key, key_maker, sort_key
 
 R = TypeVar("R", SliceRecord, AttemptRecord)
 
@@ -24,7 +25,7 @@ ATTEMPTS_MAX = 100_000
 RECENT_MS = 2 * MS_PER_HOUR
 """Slices that began so long ago hold the last one of nearly every attempt that lives: slices have an hour at most."""
 
-UsageKey = tuple[str, str, str, str, str]
+NO_GROUP: Key = ("",) * 6
 
 
 def gpus(view: Reader) -> list[GpuLine]:
@@ -85,24 +86,79 @@ class _Sum:
     unposted: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """Usage by group in the order of the groups, and all of it together."""
+
+    lines: list[UsageLine]
+    totals: UsageLine
+
+
 def usage(view: Reader, actor: Actor, scope: UsageScope, now_ms: int) -> list[UsageLine]:
-    """Usage by project, user, flavor and tier of slices that start in the scope, and what is not posted yet.
+    """Usage by project, user, flavor and tier; see ``usage_by``."""
+    return usage_by(view, actor, scope, now_ms, DEFAULT_BY).lines
+
+
+def usage_by(
+    view: Reader, actor: Actor, scope: UsageScope, now_ms: int, by: Sequence[str], zone: str = DEFAULT_ZONE
+) -> UsageAnswer:
+    """Usage of slices that start in the scope, and what is not posted yet, by these properties (days of ``zone``).
 
     Raises Invalid when that is more than one answer may read: a sum of a part of it would be a wrong number.
     """
-    sums: dict[UsageKey, _Sum] = {}
-    owners: dict[int, UsageKey] = {}
+    sums = _Sums(by, Days(zone))
     since, until = Where("start_ms", ">=", scope.since_ms), Where("start_ms", "<", scope.until_ms)
     for row in _seen(view, SliceRecord, actor, scope, since, until, limit=SLICES_MAX):
-        key = owners[row.ledger_seq] = (row.org, row.project, row.user, row.flavor, str(row.tier))
-        found = sums.setdefault(key, _Sum())
+        sums.add_slice(row)
+    _add_money(view, sums)
+    if scope.since_ms <= now_ms < scope.until_ms:
+        _add_unposted(view, sums, actor, scope, now_ms)
+    order = sort_key(by)
+    lines = [_line(key, sums.groups[key]) for key in sorted(sums.groups, key=order)]
+    return UsageAnswer(lines, _line(NO_GROUP, sums.total()))
+
+
+class _Sums:
+    """Sums by group, and to which group the money of a ledger sequence belongs."""
+
+    def __init__(self, by: Sequence[str], days: Days) -> None:
+        self.days = days
+        self.by_day = "day" in by
+        self.groups: dict[Key, _Sum] = {}
+        self.owners: dict[int, tuple[Key, str]] = {}
+        self._key = key_maker(by)
+
+    def of(self, used: SliceRecord | AttemptRecord, day: str) -> tuple[Key, _Sum]:
+        """The group of what was used."""
+        key = self._key(used, day)
+        return key, self.groups.setdefault(key, _Sum())
+
+    def add_slice(self, row: SliceRecord) -> None:
+        """Count a slice; all slices of one sequence are of one attempt and span, so of one group."""
+        key, found = self.of(row, self.days.of(row.start_ms) if self.by_day else "")
+        self.owners[row.ledger_seq] = (key, row.org)
         found.jobs.add(row.job)
         found.held += row.held_milli_gpu_ms
         found.billed += row.billed_milli_gpu_ms
-    _add_money(view, sums, owners)
-    if scope.since_ms <= now_ms < scope.until_ms:
-        _add_unposted(view, sums, actor, scope, now_ms)
-    return [_line(key, found) for key, found in sorted(sums.items())]
+
+    def add_unposted(self, attempt: AttemptRecord, start_ms: int, end_ms: int) -> None:
+        """Count time that no slice holds yet, day by day where days are wanted; an attempt counts also without any."""
+        spans = list(self.days.parts(start_ms, end_ms)) if self.by_day else [("", max(0, end_ms - start_ms))]
+        for day, length_ms in spans or [(self.days.of(start_ms), 0)]:
+            _, found = self.of(attempt, day)
+            found.jobs.add(attempt.job)
+            found.unposted += length_ms * attempt.gpus * MILLI_PER_GPU
+
+    def total(self) -> _Sum:
+        """Everything; a job that is in several groups counts once."""
+        whole = _Sum()
+        for part in self.groups.values():
+            whole.jobs |= part.jobs
+            whole.held += part.held
+            whole.billed += part.billed
+            whole.microwon += part.microwon
+            whole.unposted += part.unposted
+        return whole
 
 
 def _own(actor: Actor, scope: UsageScope) -> tuple[Where, ...]:
@@ -120,26 +176,22 @@ def _seen(view: Reader, kind: type[R], actor: Actor, scope: UsageScope, *where: 
     return [row for row in rows if actor.sees_project(row.org, row.project)]
 
 
-def _add_money(view: Reader, sums: dict[UsageKey, _Sum], owners: dict[int, UsageKey]) -> None:
-    """Add what the tenant's receivable account got from the transactions of these slices."""
-    for entry in of_sequences(view, LedgerEntryRecord, owners, Where("unit", "=", MICROWON)):
-        key = owners[entry.seq]
-        if entry.account == receivable(key[0]):
-            sums[key].microwon += entry.amount
+def _add_money(view: Reader, sums: _Sums) -> None:
+    """Add what the tenants' receivable accounts got from the transactions of these slices."""
+    for entry in of_sequences(view, LedgerEntryRecord, sums.owners, Where("unit", "=", MICROWON)):
+        key, org = sums.owners[entry.seq]
+        if entry.account == receivable(org):
+            sums.groups[key].microwon += entry.amount
 
 
-def _add_unposted(view: Reader, sums: dict[UsageKey, _Sum], actor: Actor, scope: UsageScope, now_ms: int) -> None:
+def _add_unposted(view: Reader, sums: _Sums, actor: Actor, scope: UsageScope, now_ms: int) -> None:
     """Add the time inside the scope that attempts have held and that no slice holds yet."""
     attempts = _seen(view, AttemptRecord, actor, scope, Where("settled", "=", False), limit=ATTEMPTS_MAX)
     posted_until = _posted_until(view, actor, scope, attempts, now_ms)
     for attempt in attempts:
         until_ms = attempt.gone_at_ms if attempt.state is AttemptState.GONE else now_ms
         posted_ms = posted_until.get((attempt.job, attempt.number), 0)
-        start_ms = max(scope.since_ms, attempt.admitted_at_ms, posted_ms)
-        key = (attempt.org, attempt.project, attempt.user, attempt.flavor, str(attempt.tier))
-        found = sums.setdefault(key, _Sum())
-        found.jobs.add(attempt.job)
-        found.unposted += max(0, until_ms - start_ms) * attempt.gpus * MILLI_PER_GPU
+        sums.add_unposted(attempt, max(scope.since_ms, attempt.admitted_at_ms, posted_ms), until_ms)
 
 
 def _posted_until(
@@ -163,14 +215,15 @@ def _posted_until(
     return ends
 
 
-def _line(key: UsageKey, found: _Sum) -> UsageLine:
-    org, project, user, flavor, tier = key
+def _line(key: Key, found: _Sum) -> UsageLine:
+    org, project, user, flavor, tier, day = key
     return UsageLine(
         org=org,
         project=project,
         user=user,
         flavor=flavor,
         tier=tier,
+        day=day,
         jobs=len(found.jobs),
         held_milli_gpu_ms=found.held,
         billed_milli_gpu_ms=found.billed,

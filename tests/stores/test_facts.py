@@ -16,6 +16,7 @@ from scheduler.core.facts import (
     AttemptRunning,
     AttemptStarting,
     AttemptStopping,
+    CreditNoteIssued,
     Fact,
     FactBody,
     InvoiceIssued,
@@ -49,6 +50,7 @@ BODIES: tuple[FactBody, ...] = (
     NodeSeen("seoul", "n1", "h100-80g", 8, schedulable=False),
     PolicyApplied(2),
     InvoiceIssued("DURE-2026-000001", "hanbit-ai", "manual-0001", "ab" * 32),
+    CreditNoteIssued("DURE-CN-2026-000001", "DURE-2026-000001", "hanbit-ai", "manual-0002", "cd" * 32),
 )
 
 

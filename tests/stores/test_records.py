@@ -12,6 +12,7 @@ from scheduler.core.errors import ConstraintBroken
 from scheduler.core.records import (
     RECORD_KINDS,
     ClusterRecord,
+    CreditNoteRecord,
     InvoiceRecord,
     LedgerEntryRecord,
     LedgerTxRecord,
@@ -35,6 +36,7 @@ def draw_many(kind: type[Record], rng: random.Random) -> list[Any]:
     for number in range(1, SAMPLES + 1):
         given = {"seq": number, "reverses_seq": 0, "idem_key": f"key {number}"} if kind is LedgerTxRecord else {}
         given = {"org": f"org {number}"} if kind is InvoiceRecord else given
+        given = {"proposal": f"p {number}", "place": number} if kind is CreditNoteRecord else given
         record = samples.drawn(kind, rng, **given)
         drawn[shape_of(kind).key(record)] = record
     return list(drawn.values())

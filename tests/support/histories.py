@@ -10,6 +10,7 @@ from scheduler.core.facts import (
     AttemptStarting,
     AttemptStopping,
     CheckpointReported,
+    CreditNoteIssued,
     Fact,
     FactBody,
     InvoiceIssued,
@@ -68,6 +69,7 @@ class History:
         self.put(PolicyApplied(1))
         self.put(RegistryChanged(1))
         self.put(InvoiceIssued("DURE-2026-000001", "o0", "manual-0001", "ab" * 32))
+        self.put(CreditNoteIssued("DURE-CN-2026-000001", "DURE-2026-000001", "o0", "manual-0002", "cd" * 32))
         for node in self.draw.nodes:
             self.put(NodeSeen(node.cluster, node.name, node.flavor, node.gpus, node.schedulable))
 

@@ -42,6 +42,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "sqlalchemy": frozenset({"scheduler.store"}),
     "sqlmodel": frozenset({"scheduler.store"}),
     "starlette": frozenset({"scheduler.api", "scheduler.web", "scheduler.main"}),
+    "typst": frozenset({"scheduler.documents"}),
     "uvicorn": frozenset({"scheduler.main"}),
     "yaml": frozenset({"scheduler.policy", "scheduler.cli", "scheduler.schema"}),
 }
@@ -71,7 +72,19 @@ CORE_BANNED_ATTRIBUTES = frozenset(_CORE_BANNED_ATTRIBUTES.split())
 MATH_ALLOWED = frozenset({"ceil", "comb", "floor", "gcd", "isqrt", "lcm", "perm", "prod", "trunc"})
 
 PACKAGES = frozenset(MAY_IMPORT)
-HEAVY = ("alembic", "fastapi", "kubernetes", "numpy", "psycopg", "ray", "sklearn", "sqlalchemy", "sqlmodel", "uvicorn")
+HEAVY = (
+    "alembic",
+    "fastapi",
+    "kubernetes",
+    "numpy",
+    "psycopg",
+    "ray",
+    "sklearn",
+    "sqlalchemy",
+    "sqlmodel",
+    "typst",
+    "uvicorn",
+)
 
 
 def import_errors(module: Module, known: frozenset[str]) -> list[str]:

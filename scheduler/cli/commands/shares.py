@@ -74,21 +74,28 @@ def with_parts(sheet: Sheet, rows: Sequence[UsageLine]) -> Sheet:
 
 @command(
     "usage",
-    examples=("dure usage", "dure usage --org hanul-ai --since 2026-11-01", "dure usage --since 7d -o csv"),
+    examples=(
+        "dure usage",
+        "dure usage --since 7d --by day,flavor",
+        "dure usage --org hanul-ai --since 2026-11-01 -o csv",
+    ),
     see_also=("quota", "invoice list"),
 )
 @option("--org", type=ORG, metavar="ORG", default="", help="Usage of this organisation.")
 @option("--project", type=PROJECT, metavar="[ORG/]PROJECT", default="", help="Usage of this project.")
 @option("--since", metavar="WHEN", default="", help="From this instant: a date (Korean time), RFC 3339, or 7d ago.")
 @option("--until", metavar="WHEN", default="", help="Up to this instant.")
+@option("--by", metavar="GROUPS", default="", help="Any of project, user, flavor, tier, day, with commas.")
 @output_option()
-def usage(session: Session, org: str, project: str, since: str, until: str, output: str) -> None:
+def usage(session: Session, org: str, project: str, since: str, until: str, by: str, output: str) -> None:
     """Show GPU-hours and cost by project, user and tier.
 
     Held counts from admission until the attempt is proven gone; billed from its start to its end or its notice. Cost
-    is the tenant's part in the ledger, before VAT.
+    is the tenant's part in the ledger, before VAT. With --by the groups come in the given order, with bars and their
+    sum; days are those of the policy's time zone.
     """
     from scheduler.cli.sheets import USAGE
+    from scheduler.cli.sheets_usage import grouped, groups, usage_sheet
     from scheduler.cli.when import instant, whose
 
     org, project = whose(org, project)
@@ -98,5 +105,10 @@ def usage(session: Session, org: str, project: str, since: str, until: str, outp
         project=project,
         since=instant(since, "--since", now_ms),
         until=instant(until, "--until", now_ms),
+        by=",".join(groups(by)),
     )
-    session.emit(page, with_parts(USAGE, page.items), output, page.items)
+    if not by:
+        session.emit(page, with_parts(USAGE, page.items), output, page.items)
+    else:
+        rows = grouped(page) if output in ("table", "wide") else page.items
+        session.emit(page, usage_sheet(page), output, rows)

@@ -26,14 +26,8 @@ from scheduler.core.accounting.invoice_model import (
     Terms,
     Totals,
 )
-from scheduler.core.accounting.rating import (
-    DOWN_TO_ONE_WON,
-    Price,
-    PriceBook,
-    Rounding,
-    rate,
-    rate_won,
-)
+from scheduler.core.accounting.rating import Price, PriceBook, rate, rate_won
+from scheduler.core.accounting.rounding import DOWN_TO_ONE_WON, Rounding
 from scheduler.core.errors import Fatal, Finding
 from scheduler.core.instants import kst_date, parse_rfc3339, rfc3339_utc
 from scheduler.core.records import OrgRecord, PeriodRecord, SliceRecord
@@ -127,15 +121,20 @@ def gpu_hours(milli_gpu_ms: int) -> str:
     return f"{whole}.{part:06d}"
 
 
-def _lines(inputs: InvoiceInputs) -> tuple[Line, ...]:
-    """One line for each (project, flavor, tier, rate card, price) that was charged anything, in that order."""
+def lines_of(inputs: InvoiceInputs) -> list[tuple[Price, list[SliceRecord]]]:
+    """Price and slices of each line: one for each (project, flavor, tier, rate card, price) that was charged anything,
+    in that order."""
     groups: dict[tuple[str, str, str, str, Price, str], list[SliceRecord]] = defaultdict(list)
     for part in inputs.slices:
         if part.billed_milli_gpu_ms:
             price = inputs.book.price_of(part)
             groups[part.project, part.flavor, part.tier.value, part.rate_card, price, part.class_name].append(part)
     ordered = sorted(groups, key=lambda key: (*key[:4], *_price_order(key[4]), key[5]))
-    return tuple(_line(inputs, number, key[4], groups[key]) for number, key in enumerate(ordered, 1))
+    return [(key[4], groups[key]) for key in ordered]
+
+
+def _lines(inputs: InvoiceInputs) -> tuple[Line, ...]:
+    return tuple(_line(inputs, number, *line) for number, line in enumerate(lines_of(inputs), 1))
 
 
 def _price_order(price: Price) -> tuple[int, int, int, str, bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scheduler.core.accounting.rating import RoundingMode
+from scheduler.core.accounting.rounding import RoundingMode
 
 
 class TaxTreatment(StrEnum):

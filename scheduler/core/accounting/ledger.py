@@ -23,7 +23,8 @@ USAGE = "usage"
 REVERSAL = "reversal"
 ROUNDING = "rounding"
 VAT = "vat"
-KINDS = (USAGE, REVERSAL, ROUNDING, VAT)
+CREDIT = "credit"
+KINDS = (USAGE, REVERSAL, ROUNDING, VAT, CREDIT)
 
 
 def usage_unit(flavor: str) -> str:

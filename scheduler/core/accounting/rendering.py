@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from scheduler.core.accounting.invoice_model import Invoice, Line
 from scheduler.core.codec import canonical, from_json
+
+D = TypeVar("D")
 
 # Column -> whether it holds text (which is guarded against formulas) or a number of our own making.
 COLUMNS: Mapping[str, bool] = {
@@ -48,12 +50,17 @@ def invoice_json(invoice: Invoice) -> str:
 
 def parse_invoice(text: str) -> Invoice:
     """The invoice of a JSON text; raises ValueError for anything but exactly its fields and types."""
+    return parse_document(Invoice, text)
+
+
+def parse_document(kind: type[D], text: str) -> D:
+    """The document of a JSON text; raises ValueError for anything but exactly its fields and types."""
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    invoice: Invoice = from_json(Invoice, value)
-    return invoice
+    document: D = from_json(kind, value)
+    return document
 
 
 def invoice_csv(invoice: Invoice) -> str:
@@ -80,8 +87,13 @@ def invoice_csv(invoice: Invoice) -> str:
         "vat_won": totals.vat_won,
         "payable_won": totals.payable_won,
     }
-    rows = [_row({**shared, **_line_cells(line)}) for line in invoice.lines]
-    return "\r\n".join([",".join(COLUMNS), *rows, _row({**shared, **last})]) + "\r\n"
+    return csv_text(COLUMNS, [*({**shared, **_line_cells(line)} for line in invoice.lines), {**shared, **last}])
+
+
+def csv_text(columns: Mapping[str, bool], rows: Iterable[Mapping[str, str | int]]) -> str:
+    """Rows under a header of these columns (see ``COLUMNS``), as ``invoice_csv`` says."""
+    lines = (",".join(_cell(columns[name], str(row.get(name, ""))) for name in columns) for row in rows)
+    return "\r\n".join([",".join(columns), *lines]) + "\r\n"
 
 
 def _line_cells(line: Line) -> dict[str, str | int]:
@@ -107,12 +119,8 @@ def _line_cells(line: Line) -> dict[str, str | int]:
     }
 
 
-def _row(cells: Mapping[str, str | int]) -> str:
-    return ",".join(_cell(column, str(cells.get(column, ""))) for column in COLUMNS)
-
-
-def _cell(column: str, text: str) -> str:
-    if COLUMNS[column] and text.startswith(FORMULA_STARTS):
+def _cell(is_text: bool, text: str) -> str:
+    if is_text and text.startswith(FORMULA_STARTS):
         text = "'" + text
     if any(mark in text for mark in ',"\r\n'):
         text = '"' + text.replace('"', '""') + '"'

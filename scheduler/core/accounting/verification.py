@@ -16,8 +16,9 @@ from typing import Any
 from scheduler.core.accounting import ledger
 from scheduler.core.accounting.invoice import InvoiceInputs, build, closing_transactions, problems
 from scheduler.core.accounting.invoice_model import Invoice, Line, Party
-from scheduler.core.accounting.rating import Price, Rounding, RoundingMode, rate_won
+from scheduler.core.accounting.rating import Price, rate_won
 from scheduler.core.accounting.rendering import invoice_json, parse_invoice
+from scheduler.core.accounting.rounding import Rounding, RoundingMode
 from scheduler.core.codec import sha256_hex, to_json
 from scheduler.core.effective import ClassPrice
 from scheduler.core.records import LedgerEntryRecord, LedgerTxRecord, SliceRecord
@@ -61,20 +62,20 @@ def verify(
     stored: the ledger's transactions of these slices and of this invoice, or None to leave the ledger out.
     """
     actual = sha256_hex(text)
-    checks = [_check("sha256", [] if actual == sha256 else [f"the text's is {actual}, issued was {sha256}"])]
+    checks = [check_of("sha256", [] if actual == sha256 else [f"the text's is {actual}, issued was {sha256}"])]
     try:
         invoice = parse_invoice(text)
     except ValueError as error:
         return [*checks, Check("form", False, f"not an invoice: {error}")]
-    checks.append(_check("form", [] if invoice_json(invoice) == text else ["the text is not in canonical form"]))
+    checks.append(check_of("form", [] if invoice_json(invoice) == text else ["the text is not in canonical form"]))
     checks += check_face(invoice)
     wrong = [finding.message for finding in problems(inputs)]
-    checks.append(_check("inputs", wrong))
+    checks.append(check_of("inputs", wrong))
     if wrong:
         return checks
     expected = build(inputs)
     checks += _compared(invoice, expected)
-    checks.append(_check("bytes", [] if invoice_json(expected) == text else ["the rebuilt text is another"]))
+    checks.append(check_of("bytes", [] if invoice_json(expected) == text else ["the rebuilt text is another"]))
     if stored is not None:
         checks += _ledger_checks(inputs, expected, stored)
     return checks
@@ -83,8 +84,8 @@ def verify(
 def check_face(invoice: Invoice) -> list[Check]:
     """What can be checked on the invoice alone: each line's arithmetic, the sums, and the tax on them."""
     return [
-        *(_check(f"line {line.number} arithmetic", list(_line_faults(invoice, line))) for line in invoice.lines),
-        _check("sums", list(_sum_faults(invoice))),
+        *(check_of(f"line {line.number} arithmetic", list(_line_faults(invoice, line))) for line in invoice.lines),
+        check_of("sums", list(_sum_faults(invoice))),
     ]
 
 
@@ -104,7 +105,8 @@ def as_issued(inputs: InvoiceInputs, invoice: Invoice) -> InvoiceInputs:
     return replace(inputs, org=org, issuer=Party(**to_json(invoice.issuer)))
 
 
-def _check(name: str, faults: Sequence[str]) -> Check:
+def check_of(name: str, faults: Sequence[str]) -> Check:
+    """A check that is ok without faults; it says the first few."""
     if not faults:
         return Check(name, True, "as it must be")
     rest = len(faults) - _DETAILS_MAX
@@ -114,27 +116,27 @@ def _check(name: str, faults: Sequence[str]) -> Check:
 
 def _compared(invoice: Invoice, expected: Invoice) -> Iterator[Check]:
     found, wanted = to_json(invoice), to_json(expected)
-    yield _check("identity", [fault for name in _IDENTITY for fault in _faults(name, found[name], wanted[name])])
+    yield check_of("identity", [fault for name in _IDENTITY for fault in faults_at(name, found[name], wanted[name])])
     for name in _SECTIONS:
-        yield _check(name.replace("_", " "), list(_faults(name, found[name], wanted[name])))
+        yield check_of(name.replace("_", " "), list(faults_at(name, found[name], wanted[name])))
     for name in wanted["totals"]:
-        yield _check(f"total {name}", list(_faults(name, found["totals"][name], wanted["totals"][name])))
+        yield check_of(f"total {name}", list(faults_at(name, found["totals"][name], wanted["totals"][name])))
     count, due = len(found["lines"]), len(wanted["lines"])
-    yield _check("lines", [] if count == due else [f"there are {count}, recomputed {due}"])
+    yield check_of("lines", [] if count == due else [f"there are {count}, recomputed {due}"])
     for number, (line, due_line) in enumerate(zip(found["lines"], wanted["lines"], strict=False), 1):
         for part, names in _LINE_PARTS.items():
-            faults = [fault for name in names for fault in _faults(name, line[name], due_line[name])]
-            yield _check(f"line {number} {part}", faults)
+            faults = [fault for name in names for fault in faults_at(name, line[name], due_line[name])]
+            yield check_of(f"line {number} {part}", faults)
 
 
-def _faults(path: str, found: Any, wanted: Any) -> Iterator[str]:
+def faults_at(path: str, found: Any, wanted: Any) -> Iterator[str]:
     """Each leaf at which two JSON values differ."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for name in sorted(found.keys() | wanted.keys()):
-            yield from _faults(f"{path}.{name}", found.get(name), wanted.get(name))
+            yield from faults_at(f"{path}.{name}", found.get(name), wanted.get(name))
     elif isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
         for index, (left, right) in enumerate(zip(found, wanted, strict=True)):
-            yield from _faults(f"{path}[{index}]", left, right)
+            yield from faults_at(f"{path}[{index}]", left, right)
     elif found != wanted:
         yield f"{path} is {found!r}, recomputed {wanted!r}"
 
@@ -142,16 +144,16 @@ def _faults(path: str, found: Any, wanted: Any) -> Iterator[str]:
 def _line_faults(invoice: Invoice, line: Line) -> Iterator[str]:
     terms = invoice.terms
     try:
-        rounding = _rounding(terms.line_rounding, terms.line_quantum_won)
-        won = rate_won(line.billed_milli_gpu_ms, _price(line), rounding)
+        rounding = rounding_of(terms.line_rounding, terms.line_quantum_won)
+        won = rate_won(line.billed_milli_gpu_ms, line_price(line), rounding)
     except ValueError as error:
         yield f"cannot be recomputed: {error}"
         return
     for name, wanted in to_json(won).items():
-        yield from _faults(name, getattr(line, name), wanted)
+        yield from faults_at(name, getattr(line, name), wanted)
 
 
-def _price(line: Line) -> Price:
+def line_price(line: Line) -> Price:
     """The price a line names; raises ValueError when it is none."""
     tier_ppm, part_ppm = parse_ppm(line.tier_factor), parse_ppm(line.class_factor)
     if min(line.billed_milli_gpu_ms, line.list_won_per_gpu_hour, tier_ppm, part_ppm) < 0 or part_ppm > PPM_ONE:
@@ -159,7 +161,7 @@ def _price(line: Line) -> Price:
     return Price(line.list_won_per_gpu_hour, tier_ppm, ClassPrice(part_ppm, line.funder, line.in_supply_value))
 
 
-def _rounding(mode: RoundingMode, quantum_won: int) -> Rounding:
+def rounding_of(mode: RoundingMode, quantum_won: int) -> Rounding:
     """The rounding an invoice names; raises ValueError when it is none."""
     if quantum_won < 1:
         raise ValueError(f"amounts cannot be rounded to {quantum_won} won")
@@ -169,22 +171,22 @@ def _rounding(mode: RoundingMode, quantum_won: int) -> Rounding:
 def _sum_faults(invoice: Invoice) -> Iterator[str]:
     totals, lines = invoice.totals, invoice.lines
     for name in ("list_won", "product_won", "tenant_won", "funder_won", "discount_won"):
-        yield from _faults(name, getattr(totals, name), sum(getattr(line, name) for line in lines))
+        yield from faults_at(name, getattr(totals, name), sum(getattr(line, name) for line in lines))
     inside = sum(line.funder_won for line in lines if line.in_supply_value)
-    yield from _faults("supply_value_won", totals.supply_value_won, totals.tenant_won + inside)
-    yield from _faults("subsidy_won", totals.subsidy_won, totals.funder_won + totals.discount_won)
-    yield from _faults("payable_won", totals.payable_won, totals.tenant_won + totals.vat_won)
-    yield from _faults("funding", sum(part.won for part in invoice.funding), totals.funder_won)
+    yield from faults_at("supply_value_won", totals.supply_value_won, totals.tenant_won + inside)
+    yield from faults_at("subsidy_won", totals.subsidy_won, totals.funder_won + totals.discount_won)
+    yield from faults_at("payable_won", totals.payable_won, totals.tenant_won + totals.vat_won)
+    yield from faults_at("funding", sum(part.won for part in invoice.funding), totals.funder_won)
     terms = invoice.terms
     try:
         tax_ppm = totals.supply_value_won * parse_ppm(terms.vat_factor)
         if tax_ppm < 0:
             raise ValueError("the supply value or the tax factor is below 0")
-        vat_won = _rounding(terms.vat_rounding, terms.vat_quantum_won).won(tax_ppm, PPM_ONE)
+        vat_won = rounding_of(terms.vat_rounding, terms.vat_quantum_won).won(tax_ppm, PPM_ONE)
     except ValueError as error:
         yield f"the tax cannot be recomputed: {error}"
         return
-    yield from _faults("vat_won", totals.vat_won, vat_won)
+    yield from faults_at("vat_won", totals.vat_won, vat_won)
 
 
 def _ledger_checks(inputs: InvoiceInputs, expected: Invoice, stored: Sequence[StoredTransaction]) -> Iterator[Check]:
@@ -193,14 +195,14 @@ def _ledger_checks(inputs: InvoiceInputs, expected: Invoice, stored: Sequence[St
         groups[part.ledger_seq].append(part)
     by_seq = {row.seq: (row, entries) for row, entries in stored}
     usage_faults = [fault for seq in sorted(groups) for fault in _usage_faults(inputs, groups[seq], by_seq.get(seq))]
-    yield _check("ledger usage", usage_faults)
+    yield check_of("ledger usage", usage_faults)
     closing = {transaction.idem_key: transaction for transaction in closing_transactions(expected)}
     others = [(row, entries) for row, entries in stored if row.seq not in groups]
     rest = {row.idem_key: (row, entries) for row, entries in others}
     faults = [f"{key} is in the ledger without a reason" for key in sorted(rest.keys() - closing.keys())]
     faults += ["a key is in the ledger twice"] if len(rest) < len(others) else []
-    faults += [fault for key in sorted(closing) for fault in _stored_faults(closing[key], rest.get(key))]
-    yield _check("ledger closing", faults)
+    faults += [fault for key in sorted(closing) for fault in stored_faults(closing[key], rest.get(key))]
+    yield check_of("ledger closing", faults)
     owed = sum(
         entry.amount
         for _, entries in stored
@@ -208,7 +210,7 @@ def _ledger_checks(inputs: InvoiceInputs, expected: Invoice, stored: Sequence[St
         if (entry.account, entry.unit) == (ledger.receivable(inputs.org.name), ledger.MICROWON)
     )
     due = expected.totals.payable_won * MICRO_PER_WON
-    yield _check("ledger balance", [] if owed == due else [f"{inputs.org.name} owes {owed} micro-won, not {due}"])
+    yield check_of("ledger balance", [] if owed == due else [f"{inputs.org.name} owes {owed} micro-won, not {due}"])
 
 
 def _usage_faults(
@@ -217,10 +219,11 @@ def _usage_faults(
     if not ledger.belong_together(slices):
         yield f"slices of sequence {slices[0].ledger_seq} do not belong together"
         return
-    yield from _stored_faults(ledger.usage_transaction(slices, inputs.book), stored)
+    yield from stored_faults(ledger.usage_transaction(slices, inputs.book), stored)
 
 
-def _stored_faults(expected: ledger.Transaction, stored: StoredTransaction | None) -> Iterator[str]:
+def stored_faults(expected: ledger.Transaction, stored: StoredTransaction | None) -> Iterator[str]:
+    """Where what is stored differs from a transaction as recomputed."""
     if stored is None:
         yield f"{expected.idem_key} is not in the ledger"
         return

@@ -170,7 +170,7 @@ class Plan:
             for node, flavor, nodes, gpus, number in value["waiting"]
         }
         backoff = {job: _blocker(row) for job, row in value["backoff"].items()}
-        awaited = {job: Room(*row[:-1], tuple(row[-1])) for job, row in value["awaited"].items()}
+        awaited = {job: Room(*row)._replace(nodes=tuple(row[-1])) for job, row in value["awaited"].items()}
         return cls(tuple(_step(item) for item in value["steps"]), blockers, backoff, awaited)
 
     def canonical(self) -> str:

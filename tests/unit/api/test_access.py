@@ -46,9 +46,11 @@ STEER = each(401, 404, 404, 200, 200, 403, 404, 404, 200)
 ORG_MONEY = each(401, 404, 404, 404, 404, 404, 404, 404, 404)
 AUDIT = each(401, 403, 403, 403, 403, 200, 403, 403, 200)
 ADMIN = each(401, 403, 403, 403, 403, 403, 403, 403, 201)
+ADMIN_OR_NOTHING = each(401, 403, 403, 403, 403, 403, 403, 403, 404)
 LINT = each(401, 403, 403, 403, 403, 403, 403, 403, 200)
 ORG_ADMIN = each(401, 403, 403, 403, 201, 403, 403, 403, 200)
 OPERATOR = each(401, 403, 403, 403, 403, 403, 200, 403, 403)
+CREDIT = {"invoice": "DURE-2027-000001", "reason": "01", "explanation": "x"}
 ROWS = (
     Row("GET", "/healthz", OPEN),
     Row("GET", "/readyz", OPEN),
@@ -131,7 +133,15 @@ ROWS = (
     Row("GET", "/api/v1/invoices", ANY),
     Row("GET", "/api/v1/invoices/DURE-2027-000001", ORG_MONEY, "/api/v1/invoices/{number}"),
     Row("GET", "/api/v1/invoices/DURE-2027-000001.csv", ORG_MONEY, "/api/v1/invoices/{number}.csv"),
+    Row("GET", "/api/v1/invoices/DURE-2027-000001.pdf", ORG_MONEY, "/api/v1/invoices/{number}.pdf"),
     Row("GET", "/api/v1/invoices/DURE-2027-000001/verify", ORG_MONEY, "/api/v1/invoices/{number}/verify"),
+    Row("POST", "/api/v1/credits", ADMIN_OR_NOTHING, json=CREDIT),
+    Row("POST", "/api/v1/credits/aaaa/approve", ADMIN_OR_NOTHING, "/api/v1/credits/{proposal}/approve"),
+    Row("GET", "/api/v1/credits", ANY),
+    Row("GET", "/api/v1/credits/DURE-CN-2027-000001", ORG_MONEY, "/api/v1/credits/{name}"),
+    Row("GET", "/api/v1/credits/DURE-CN-2027-000001.csv", ORG_MONEY, "/api/v1/credits/{number}.csv"),
+    Row("GET", "/api/v1/credits/DURE-CN-2027-000001.pdf", ORG_MONEY, "/api/v1/credits/{number}.pdf"),
+    Row("GET", "/api/v1/credits/DURE-CN-2027-000001/verify", ORG_MONEY, "/api/v1/credits/{number}/verify"),
     Row("POST", "/api/v1/operator/local/pull", OPERATOR, "/api/v1/operator/{cluster}/pull", json={}),
     Row("POST", "/api/v1/operator/local/report", OPERATOR, "/api/v1/operator/{cluster}/report", json=NODE),
     Row(

@@ -23,6 +23,7 @@ SHA = "a" * 64
 TASK = bodies.TaskBody(name="t", project="o/p", gpus="h100:1", run="true")
 MEMBER = bodies.MemberRequest(user="u", role="member", scope="all")
 POLICY = bodies.PolicyRequest(text="x", reason="tests")
+CREDIT = bodies.CreditRequest(invoice="n", reason="01", explanation="x")
 FILTERS = ("org", "project", "state", "user", "name", "all", "cursor", "limit")
 CALLS: dict[str, Callable[[Client], object]] = {
     "version": lambda api: api.version(),
@@ -53,7 +54,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "put_package": lambda api: api.put_package(SHA, b"x"),
     "package": lambda api: api.package(SHA),
     "quota": lambda api: api.quota(org="o", flavor="f"),
-    "usage": lambda api: api.usage(org="o", project="p", since="s", until="u"),
+    "usage": lambda api: api.usage(org="o", project="p", since="s", until="u", by="day"),
     "gpus": lambda api: api.gpus(),
     "create_token": lambda api: api.create_token(bodies.TokenRequest()),
     "tokens": lambda api: api.tokens(),
@@ -79,6 +80,14 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "invoice": lambda api: api.invoice("n"),
     "invoice_csv": lambda api: api.invoice_csv("n"),
     "verify_invoice": lambda api: api.verify_invoice("n"),
+    "invoice_pdf": lambda api: api.invoice_pdf("n", "en"),
+    "propose_credit": lambda api: api.propose_credit(CREDIT),
+    "approve_credit": lambda api: api.approve_credit("p"),
+    "credits": lambda api: api.credits(invoice="n", org="o"),
+    "credit": lambda api: api.credit("n"),
+    "credit_csv": lambda api: api.credit_csv("n"),
+    "credit_pdf": lambda api: api.credit_pdf("n", "en"),
+    "verify_credit": lambda api: api.verify_credit("n"),
     "pull": lambda api: api.pull("c", bodies.PullRequest()),
     "report": lambda api: api.report("c", bodies.ReportRequest(at_ms=1, observed_through_ms=1, observations=[])),
     "push_log": lambda api: api.push_log("c", "j", 1, 0, 0, b"x"),

@@ -24,24 +24,16 @@ from scheduler.core.records import (
 from scheduler.schema.bodies import VerifyBody
 from scheduler.services import invoices, periods, reads
 from scheduler.services.submit import Conflict, NotFound
-from scheduler.store.memory import MemoryStore
-from scheduler.store.memory.table import Table
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import POLICY, ControlPlane
+from tests.support.invoiced import ACME, UNI, close_an_hour, forge
 
 HOUR = 3_600_000
-ACME, UNI = "DURE-2026-000001", "DURE-2026-000002"
 
 
 @pytest.fixture
 def closed(plane: ControlPlane) -> ControlPlane:
     """One hour of two GPUs for acme and of one for uni, in a closed period with two invoices."""
-    first, second = plane.started(gpus="h100:2"), plane.started("stranger", project="uni/vision", tiers=["borrow"])
-    plane.pass_ms(HOUR)
-    plane.ended(first)
-    plane.ended(second)
-    plane.settle()
-    periods.close_period(plane.store, plane.policies, plane.actor(), "", plane.now_ms)
-    assert plane.settle().closed == ("manual-0001",)
+    close_an_hour(plane)
     return plane
 
 
@@ -207,16 +199,6 @@ def test_it_still_verifies_after_the_organisation_was_renamed(closed: ControlPla
     assert verify(closed).ok
 
 
-def forge(store: MemoryStore, kind: type[Any], change: Callable[[Any], Any]) -> None:
-    """Replace rows behind the store's back, as somebody with the database's password could."""
-    forged: Table[Any] = Table(kind)
-    for key, row in store._tables[kind].rows.items():
-        fresh = change(row)
-        if fresh is not None:
-            forged.put(key, fresh)
-    store._tables[kind] = forged
-
-
 def of_acme(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Change rows of acme only."""
     return lambda row: change(row) if row.org == "acme" else row
@@ -292,3 +274,17 @@ def test_the_text_is_canonical(closed: ControlPlane) -> None:
     with closed.store.read() as view:
         text = invoices.get_invoice(view, closed.actor(), ACME).text
     assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False) == text
+
+
+def test_the_policy_at_the_close_says_how_an_invoice_is_rounded(plane: ControlPlane) -> None:
+    """acme: 2 x 3,600 x 0.1 = 720 is 720 in tens; tax 72 in tens, half up, is 70. The invoice says so and verifies."""
+    billing = "{calendar: manual, line_rounding: {quantum: 10}, vat_rounding: {mode: half-up, quantum: 10}}"
+    plane.apply(POLICY.replace("{calendar: manual}", billing))
+    close_an_hour(plane)
+    invoice = parse_invoice(plane.rows(InvoiceRecord)[0].invoice_json)
+    assert (invoice.totals.tenant_won, invoice.totals.vat_won, invoice.totals.payable_won) == (720, 70, 790)
+    terms = invoice.terms
+    assert (terms.line_rounding, terms.line_quantum_won) == ("down", 10)
+    assert (terms.vat_rounding, terms.vat_quantum_won) == ("half-up", 10)
+    plane.apply(POLICY)  # a later policy changes nothing of what was issued
+    assert verify(plane).ok

@@ -339,3 +339,13 @@ def test_tokens_of_others(plane: ControlPlane) -> None:
 
 def test_every_role_has_its_line() -> None:
     assert {role for role, _ in GRANTS} == set(SCOPES_BY_ROLE)
+
+
+def test_a_wrong_last_digit_is_named_with_its_field_and_what_to_do(plane: ControlPlane) -> None:
+    with pytest.raises(Invalid) as refused:
+        org(plane, registration_number="124-81-00997")
+    error = refused.value
+    assert error.code == "DURE-1301"
+    assert error.message.startswith("registration_number: '124-81-00997'")
+    assert error.message.endswith("its last digit would be 8")
+    assert error.fix == "compare it digit by digit with the certificate of registration"

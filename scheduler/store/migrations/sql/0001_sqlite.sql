@@ -95,6 +95,43 @@ CREATE TABLE counter (
   CONSTRAINT ck_counter_version_at_least_1 CHECK ("version" >= 1),
   CONSTRAINT ck_counter_name_not_empty CHECK ("name" <> '')
 ) STRICT;
+CREATE TABLE credit_note (
+  number TEXT NOT NULL,
+  invoice TEXT NOT NULL,
+  place INTEGER NOT NULL,
+  proposal TEXT NOT NULL,
+  org TEXT NOT NULL,
+  period TEXT NOT NULL,
+  issued_at_ms INTEGER NOT NULL,
+  note_json TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  issued_seq INTEGER NOT NULL,
+  CONSTRAINT pk_credit_note PRIMARY KEY (number),
+  CONSTRAINT ck_credit_note_issued_at_ms_at_least_0 CHECK ("issued_at_ms" >= 0),
+  CONSTRAINT ck_credit_note_issued_seq_at_least_0 CHECK ("issued_seq" >= 0),
+  CONSTRAINT ck_credit_note_place_at_least_1 CHECK ("place" >= 1),
+  CONSTRAINT ck_credit_note_number_not_empty CHECK ("number" <> '')
+) STRICT;
+CREATE INDEX ix_credit_note_org ON credit_note (org);
+CREATE UNIQUE INDEX uq_credit_note_one_approval ON credit_note (proposal);
+CREATE UNIQUE INDEX uq_credit_note_one_place ON credit_note (invoice, place);
+CREATE TABLE credit_proposal (
+  id TEXT NOT NULL,
+  invoice TEXT NOT NULL,
+  org TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  text TEXT NOT NULL,
+  left_json TEXT NOT NULL,
+  notes_before INTEGER NOT NULL,
+  proposed_by TEXT NOT NULL,
+  proposed_at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_credit_proposal PRIMARY KEY (id),
+  CONSTRAINT ck_credit_proposal_notes_before_at_least_0 CHECK ("notes_before" >= 0),
+  CONSTRAINT ck_credit_proposal_proposed_at_ms_at_least_0 CHECK ("proposed_at_ms" >= 0),
+  CONSTRAINT ck_credit_proposal_reason_known CHECK ("reason" IN ('01', '02', '06')),
+  CONSTRAINT ck_credit_proposal_id_not_empty CHECK ("id" <> '')
+) STRICT;
+CREATE INDEX ix_credit_proposal_invoice ON credit_proposal (invoice);
 CREATE TABLE cycle (
   number INTEGER NOT NULL,
   epoch INTEGER NOT NULL,
@@ -394,6 +431,18 @@ CREATE TABLE rate_card (
   CONSTRAINT ck_rate_card_valid_from_ms_at_least_0 CHECK ("valid_from_ms" >= 0),
   CONSTRAINT ck_rate_card_policy_version_at_least_0 CHECK ("policy_version" >= 0),
   CONSTRAINT ck_rate_card_name_not_empty CHECK ("name" <> '')
+) STRICT;
+CREATE TABLE rendering (
+  document TEXT NOT NULL,
+  lang TEXT NOT NULL,
+  renderer TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  CONSTRAINT pk_rendering PRIMARY KEY (document, lang, renderer),
+  CONSTRAINT ck_rendering_at_ms_at_least_0 CHECK ("at_ms" >= 0),
+  CONSTRAINT ck_rendering_document_not_empty CHECK ("document" <> ''),
+  CONSTRAINT ck_rendering_lang_not_empty CHECK ("lang" <> ''),
+  CONSTRAINT ck_rendering_renderer_not_empty CHECK ("renderer" <> '')
 ) STRICT;
 CREATE TABLE slice (
   id TEXT NOT NULL,

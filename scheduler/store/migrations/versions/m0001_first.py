@@ -13,6 +13,7 @@ TABLES = (
     *("job", "attempt", "rank", "node", "cluster", "observation", "finding", "policy", "rate_card", "org", "project"),
     *("member", "token", "idempotency", "lease", "counter", "cycle", "checkpoint", "slice", "ledger_entry"),
     *("ledger_tx", "period", "invoice", "waiting", "artifact", "fact"),
+    *("credit_proposal", "credit_note", "rendering"),
 )
 
 

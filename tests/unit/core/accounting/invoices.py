@@ -10,7 +10,7 @@ from scheduler.core.accounting import ledger
 from scheduler.core.accounting.calendar import month_bounds
 from scheduler.core.accounting.invoice import InvoiceInputs, build, closing_transactions
 from scheduler.core.accounting.invoice_model import Party
-from scheduler.core.accounting.rating import Rounding
+from scheduler.core.accounting.rounding import Rounding
 from scheduler.core.accounting.usage import posted
 from scheduler.core.accounting.verification import StoredTransaction
 from scheduler.core.model import Tier

@@ -20,8 +20,9 @@ from scheduler.core.accounting.invoice import (
     problems,
 )
 from scheduler.core.accounting.invoice_model import Invoice
-from scheduler.core.accounting.rating import PolicyPrices, PriceBook, Rounding, RoundingMode
+from scheduler.core.accounting.rating import PolicyPrices, PriceBook
 from scheduler.core.accounting.rendering import invoice_csv, invoice_json, parse_invoice
+from scheduler.core.accounting.rounding import Rounding, RoundingMode
 from scheduler.core.effective import ClassPrice
 from scheduler.core.errors import Fatal
 from scheduler.core.model import Tier

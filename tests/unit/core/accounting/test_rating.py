@@ -11,16 +11,8 @@ from typing import Any
 
 import pytest
 
-from scheduler.core.accounting.rating import (
-    DOWN_TO_ONE_WON,
-    PolicyPrices,
-    Price,
-    Rated,
-    Rounding,
-    RoundingMode,
-    rate,
-    rate_won,
-)
+from scheduler.core.accounting.rating import PolicyPrices, Price, Rated, rate, rate_won
+from scheduler.core.accounting.rounding import DOWN_TO_ONE_WON, Rounding, RoundingMode
 from scheduler.core.effective import ClassPrice, EffectivePolicy, Limits, TierRule
 from scheduler.core.errors import Fatal, InvariantBroken
 from scheduler.core.model import Tier

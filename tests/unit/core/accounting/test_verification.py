@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from scheduler.core.accounting.invoice import InvoiceInputs, build
-from scheduler.core.accounting.rating import PolicyPrices, PriceBook, Rounding, RoundingMode
+from scheduler.core.accounting.rating import PolicyPrices, PriceBook
 from scheduler.core.accounting.rendering import invoice_json, parse_invoice
+from scheduler.core.accounting.rounding import Rounding, RoundingMode
 from scheduler.core.accounting.verification import Check, StoredTransaction, as_issued, check_face, verify
 from scheduler.core.codec import canonical, sha256_hex
 from tests.unit.core.accounting.invoices import (
