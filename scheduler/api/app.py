@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
-from scheduler.api import docs, jobs, money, operator, packages, policy, problems, registry, shares, system, tokens
+from scheduler.api import docs, fairness, jobs, money, operator, packages, policy, problems, registry, shares, system, tokens
 from scheduler.api.deps import Deps
 from scheduler.api.edge import Edge
 
@@ -16,6 +17,7 @@ API = "v1"
 ROUTERS = (
     jobs.router,
     shares.router,
+    fairness.router,
     policy.router,
     registry.router,
     money.router,
@@ -30,8 +32,11 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def create_app(deps: Deps) -> FastAPI:
-    """The API over ``deps``. It has no background work and no state of its own but a count of uploads by user."""
+def create_app(deps: Deps, pages: Sequence[APIRouter] = ()) -> FastAPI:
+    """The API over ``deps``, and pages beside it.
+
+    It has no background work and no state of its own but a count of uploads by user.
+    """
     app = FastAPI(
         title="Dure",
         version=API,
@@ -45,7 +50,7 @@ def create_app(deps: Deps) -> FastAPI:
     app.state.deps = deps
     app.state.uploads = Counter()
     problems.install(app)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *pages):
         app.include_router(router)
     docs.install(app)
     return app

@@ -118,8 +118,8 @@ POSITIVE: Mapping[type[Record], frozenset[str]] = {
 """Integer fields that are 1 or more. ``version`` of every record that changes is, too."""
 
 INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
-    JobRecord: (("state",), ("org", "project", "state"), ("user", "name"), ("submitted_seq",)),
-    AttemptRecord: (("state",), ("cluster", "state"), ("settled",), ("org", "project")),
+    JobRecord: (("state",), ("org", "project", "state"), ("user", "name"), ("submitted_seq",), ("submitted_at_ms",)),
+    AttemptRecord: (("state",), ("cluster", "state"), ("settled",), ("org", "project"), ("admitted_at_ms",)),
     ObservationRecord: (("job", "attempt"), ("cluster", "at_ms")),
     MemberRecord: (("scope",),),
     TokenRecord: (("user",),),

@@ -26,6 +26,14 @@ from scheduler.schema.body_base import (
     ShellText,
     TierName,
 )
+from scheduler.schema.body_fairness import (
+    FairnessBody,
+    FairnessDay,
+    FairnessPoint,
+    FairnessShare,
+    FairnessView,
+    FairnessWait,
+)
 from scheduler.schema.body_jobs import (
     BlockerBody,
     EventBody,
@@ -125,4 +133,10 @@ __all__ = [
     "InvoiceBody",
     "CheckBody",
     "VerifyBody",
+    "FairnessView",
+    "FairnessShare",
+    "FairnessWait",
+    "FairnessDay",
+    "FairnessPoint",
+    "FairnessBody",
 ]

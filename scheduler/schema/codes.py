@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from scheduler.schema.codes_entry import Code
+from scheduler.schema.codes_fairness import FAIRNESS_CODES
 from scheduler.schema.codes_files import FILE_CODES
 from scheduler.schema.codes_run import RUN_CODES
 from scheduler.schema.codes_server import SERVER_CODES
 from scheduler.schema.codes_usage import USAGE_CODES
 
-TABLES = (USAGE_CODES, FILE_CODES, RUN_CODES, SERVER_CODES)
+TABLES = (USAGE_CODES, FILE_CODES, RUN_CODES, SERVER_CODES, FAIRNESS_CODES)
 
 CODES: Mapping[str, Code] = MappingProxyType({code: entry for table in TABLES for code, entry in table.items()})
 """Every code with its entry, in order."""

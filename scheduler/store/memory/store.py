@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -60,10 +61,13 @@ class MemoryReader:
     def _matching(self, kind: type[R], where: Sequence[Condition]) -> list[R]:
         return self._table(kind).matching(Query(kind, where))
 
-    def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
+    def facts(self, after_seq: int, limit: int = 10_000, kinds: Sequence[str] = ()) -> list[Fact]:
         """Committed facts after a sequence."""
         self._table(CounterRecord)
         start = max(after_seq, 0)
+        if kinds:
+            wanted = (fact for fact in islice(self._facts, start, self._facts_end) if fact.kind in kinds)
+            return list(islice(wanted, limit))
         return self._facts[start : min(start + limit, self._facts_end)]
 
     def fact(self, seq: int) -> Fact | None:

@@ -1,0 +1,78 @@
+"""What the sharing tree owes in one hour to those who ask in it (docs/decisions/0012, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from scheduler.core.allocator.fairshare import Claim, split
+from scheduler.core.tree import ROOT, Tree, lineage, parent_of
+
+
+class Owed(NamedTuple):
+    """Of one tree node and hour, in milli-GPU-milliseconds.
+
+    demand: what it asked for, running or waiting. guaranteed: the part of it that its guarantee covers. entitled: what it
+    gets when all capacity is divided among those who ask, as ``core.allocator.fairshare`` divides it for an instant.
+    """
+
+    demand: int
+    guaranteed: int
+    entitled: int
+
+
+def owed(tree: Tree, flavor: str, length_ms: int, capacity: int, demand: Mapping[str, int]) -> dict[str, Owed]:
+    """Path -> what is owed, of everybody who asks and of all tree nodes above.
+
+    demand: path of a project -> milli-GPU-milliseconds that it asked for in an hour of ``length_ms``; capacity in the
+    same unit. The guarantee counts first, the rest goes by weight, nobody gets more than it asks for or its cap allows.
+    """
+    asked, children = _summed(demand)
+    guarantees = _guarantees(tree, flavor, length_ms, capacity, asked)
+    most: dict[str, int] = {}
+    for path in sorted(asked, key=lambda path: -path.count("/") if path != ROOT else 1):
+        below = children.get(path)
+        wanted = sum(most[child] for child in below) if below else asked[path]
+        most[path] = min(wanted, _cap(tree, path, flavor, length_ms, wanted))
+    shares = {ROOT: min(most.get(ROOT, 0), capacity)}
+    for path in _downward(children):
+        below = children[path]
+        claims = [Claim(min(most[c], guarantees[c]), most[c], tree.node(c).weight_ppm) for c in below]
+        shares.update(zip(below, split(shares[path], claims), strict=True))
+    return {path: Owed(asked[path], min(most[path], guarantees[path]), shares[path]) for path in asked}
+
+
+def _summed(demand: Mapping[str, int]) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Demand of every path with any, summed up the tree, and the children that have some, in order."""
+    asked: dict[str, int] = {}
+    children: dict[str, list[str]] = {}
+    for leaf in sorted(demand):
+        if demand[leaf] > 0:
+            for path in lineage(leaf):
+                if path not in asked and path != ROOT:
+                    children.setdefault(parent_of(path), []).append(path)
+                asked[path] = asked.get(path, 0) + demand[leaf]
+    return asked, children
+
+
+def _guarantees(tree: Tree, flavor: str, length_ms: int, capacity: int, paths: Mapping[str, int]) -> dict[str, int]:
+    """Guarantees over the hour; below the sum of the classes' all count in proportion (decision 0001, rule 1)."""
+    configured = {path: tree.node(path).guarantee.get(flavor, 0) * length_ms for path in paths}
+    classes = tree.children.get(ROOT, ())
+    promised = sum(tree.node(path).guarantee.get(flavor, 0) for path in classes) * length_ms
+    if promised <= capacity:
+        return configured
+    return {path: amount * capacity // promised for path, amount in configured.items()}
+
+
+def _cap(tree: Tree, path: str, flavor: str, length_ms: int, wanted: int) -> int:
+    """Guarantee plus borrowing limit over the hour; what is wanted where there is no limit."""
+    node = tree.node(path)
+    if flavor not in node.borrowing_limit:
+        return wanted
+    return (node.guarantee.get(flavor, 0) + node.borrowing_limit[flavor]) * length_ms
+
+
+def _downward(children: Mapping[str, list[str]]) -> list[str]:
+    """Paths with children, each before those below it."""
+    return sorted(children, key=lambda path: 0 if path == ROOT else path.count("/"))

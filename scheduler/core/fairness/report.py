@@ -1,0 +1,260 @@
+"""The report: from hours of demand, use and capacity, and the tree in force in each, to figures (decision 0012)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+from scheduler.core.effective import EffectivePolicy
+from scheduler.core.fairness.entitlement import owed
+from scheduler.core.fairness.hours import HourSums, Span
+from scheduler.core.fairness.indices import gini, jain, lorenz, ratio_ppm
+from scheduler.core.fairness.waits import Wait, WaitFigures, wait_figures
+from scheduler.core.instants import kst_date
+from scheduler.core.tree import ROOT, Tree, level_of, lineage, parent_of
+from scheduler.core.units import PPM_ONE
+
+NO_TREE = Tree(())
+
+
+class Line(NamedTuple):
+    """Whose GPUs of which flavor: the path of a project, ``/class/organisation/project``."""
+
+    path: str
+    flavor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that decides a report.
+
+    held, billed, waiting: of each line and hour. capacity: healthy GPUs by flavor and hour. policies: in force at the last
+    instant of each hour, None before the first. evictions: path of the project of each.
+    """
+
+    span: Span
+    held: HourSums[Line]
+    billed: HourSums[Line]
+    waiting: HourSums[Line]
+    capacity: HourSums[str]
+    policies: Sequence[EffectivePolicy | None]
+    waits: Sequence[Wait]
+    evictions: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Sum:
+    """Amounts of one tree node, in millionths of a milli-GPU-millisecond of exchange rate 1."""
+
+    demand: int = 0
+    guaranteed: int = 0
+    entitled: int = 0
+    held: int = 0
+    billed: int = 0
+    evictions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFigures:
+    """Entitlement against receipt of one tree node, in milli-GPU-milliseconds of exchange rate 1.
+
+    orgs: who asked for anything. jain, gini: over the organisations below that were entitled to anything, None for
+    others than the pool and classes; ``entitled_orgs`` of them. hidden: the figures are withheld.
+    """
+
+    path: str
+    orgs: frozenset[str] = frozenset()
+    demand: int = 0
+    guaranteed: int = 0
+    entitled: int = 0
+    held: int = 0
+    billed: int = 0
+    evictions: int = 0
+    entitled_orgs: int = 0
+    jain: Fraction | None = None
+    gini: Fraction | None = None
+    hidden: bool = False
+
+    @property
+    def received_ppm(self) -> int | None:
+        """What was held of what was owed; None where nothing was owed."""
+        return ratio_ppm(self.held, self.entitled)
+
+
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """One Korean day of the pool: GPUs that were healthy, and held, in milli-GPU-milliseconds of exchange rate 1."""
+
+    date: str
+    capacity: int
+    held: int
+    orgs: frozenset[str] = frozenset()
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All figures. ratios: what each entitled organisation received of its entitlement, ppm, the worst served first."""
+
+    span: Span
+    shares: tuple[ShareFigures, ...]
+    waits: tuple[WaitFigures, ...]
+    days: tuple[DayFigures, ...]
+    lorenz: tuple[tuple[Fraction, Fraction], ...]
+    ratios: tuple[int, ...]
+    policy_versions: tuple[int, ...]
+
+    @property
+    def capacity(self) -> int:
+        """Of the whole time."""
+        return sum(day.capacity for day in self.days)
+
+
+def report(inputs: Inputs) -> Report:
+    """The whole report, a pure function of its inputs: shares by path, waits by class and size, days in order."""
+    sums, days = _Totals(), _Days()
+    held = {line: inputs.held.of(line) for line in inputs.held.keys}
+    billed = {line: inputs.billed.of(line) for line in inputs.billed.keys}
+    waiting = {line: inputs.waiting.of(line) for line in inputs.waiting.keys}
+    capacity = {flavor: inputs.capacity.of(flavor) for flavor in inputs.capacity.keys}
+    lines = _by_flavor({*held, *billed, *waiting})
+    for hour, (start_ms, end_ms) in enumerate(pairwise(inputs.held.edges)):
+        policy = inputs.policies[hour]
+        date = kst_date(start_ms)
+        for flavor in sorted({*lines, *capacity}):
+            rate = _exchange(policy, flavor)
+            healthy = capacity[flavor][hour] if flavor in capacity else 0
+            days.capacity(date, healthy * rate)
+            demand: dict[str, int] = {}
+            for line in lines.get(flavor, ()):
+                used = held[line][hour] if line in held else 0
+                charged = billed[line][hour] if line in billed else 0
+                queued = waiting[line][hour] if line in waiting else 0
+                if used or charged:
+                    sums.use(line.path, used * rate, charged * rate)
+                    days.held(date, line.path, used * rate)
+                if used or queued:
+                    demand[line.path] = used + queued
+            tree = policy.tree if policy else NO_TREE
+            for path, amounts in owed(tree, flavor, end_ms - start_ms, healthy, demand).items():
+                sums.owe(path, *(amount * rate for amount in amounts))
+    for path in inputs.evictions:
+        sums.evict(path)
+    shares = sums.figures()
+    ratios = tuple(sorted(_ratios(shares)))
+    versions = sorted({policy.policy_version for policy in inputs.policies if policy})
+    points = tuple(lorenz(ratios))
+    return Report(inputs.span, shares, wait_figures(inputs.waits), days.figures(), points, ratios, tuple(versions))
+
+
+def _by_flavor(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in sorted(lines):
+        found.setdefault(line.flavor, []).append(line)
+    return found
+
+
+def _exchange(policy: EffectivePolicy | None, flavor: str) -> int:
+    known = policy.flavors.get(flavor) if policy else None
+    return known.exchange_ppm if known else PPM_ONE
+
+
+def _ratios(shares: Iterable[ShareFigures], below: str = "") -> list[int]:
+    """Receipt of entitlement of each organisation that was entitled to anything, under a path ("" for all)."""
+    return [
+        ratio
+        for share in shares
+        if level_of(share.path) == "organisation" and (not below or parent_of(share.path) == below)
+        if (ratio := share.received_ppm) is not None
+    ]
+
+
+@dataclass(slots=True)
+class _Totals:
+    """Amounts by path, of projects and of all tree nodes above."""
+
+    by_path: dict[str, _Sum] = field(default_factory=dict)
+
+    def of(self, path: str) -> _Sum:
+        found = self.by_path.get(path)
+        if found is None:
+            found = self.by_path[path] = _Sum()
+        return found
+
+    def use(self, path: str, held: int, billed: int) -> None:
+        for above in lineage(path):
+            found = self.of(above)
+            found.held += held
+            found.billed += billed
+
+    def owe(self, path: str, demand: int, guaranteed: int, entitled: int) -> None:
+        found = self.of(path)
+        found.demand += demand
+        found.guaranteed += guaranteed
+        found.entitled += entitled
+
+    def evict(self, path: str) -> None:
+        for above in lineage(path):
+            self.of(above).evictions += 1
+
+    def figures(self) -> tuple[ShareFigures, ...]:
+        """By path, the pool first; classes and pool with the indices of the organisations below."""
+        plain = [self._plain(path) for path in sorted(self.by_path)]
+        members: dict[str, set[str]] = {}
+        for share in plain:
+            if level_of(share.path) == "organisation" and share.orgs:
+                for above in lineage(share.path)[1:]:
+                    members.setdefault(above, set()).update(share.orgs)
+        return tuple(self._indexed(share, plain, members) for share in plain)
+
+    def _plain(self, path: str) -> ShareFigures:
+        found, parts = self.by_path[path], path.split("/")
+        asked = len(parts) > 2 and (found.demand or found.held or found.evictions)
+        amounts = (found.demand, found.guaranteed, found.entitled, found.held, found.billed)
+        whole = (amount // PPM_ONE for amount in amounts)
+        return ShareFigures(path, frozenset(parts[2:3] if asked else ()), *whole, found.evictions)
+
+    def _indexed(
+        self, share: ShareFigures, plain: Sequence[ShareFigures], members: Mapping[str, set[str]]
+    ) -> ShareFigures:
+        if level_of(share.path) not in ("pool", "class"):
+            return share
+        ratios = _ratios(plain, "" if share.path == ROOT else share.path)
+        return ShareFigures(
+            share.path,
+            frozenset(members.get(share.path, ())),
+            share.demand,
+            share.guaranteed,
+            share.entitled,
+            share.held,
+            share.billed,
+            share.evictions,
+            len(ratios),
+            jain(ratios),
+            gini(ratios),
+        )
+
+
+@dataclass(slots=True)
+class _Days:
+    """Capacity and use by Korean day."""
+
+    amounts: dict[str, list[int]] = field(default_factory=dict)
+    orgs: dict[str, set[str]] = field(default_factory=dict)
+
+    def capacity(self, date: str, amount: int) -> None:
+        self.amounts.setdefault(date, [0, 0])[0] += amount
+
+    def held(self, date: str, path: str, amount: int) -> None:
+        self.amounts[date][1] += amount
+        if amount:
+            self.orgs.setdefault(date, set()).add(path.split("/")[2])
+
+    def figures(self) -> tuple[DayFigures, ...]:
+        return tuple(
+            DayFigures(date, capacity // PPM_ONE, held // PPM_ONE, frozenset(self.orgs.get(date, ())))
+            for date, (capacity, held) in sorted(self.amounts.items())
+        )
