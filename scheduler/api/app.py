@@ -9,7 +9,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
-from scheduler.api import docs, fairness, jobs, money, operator, packages, policy, problems, registry, shares, system, tokens
+from scheduler.api import (
+    docs,
+    fairness,
+    jobs,
+    money,
+    operator,
+    packages,
+    policy,
+    problems,
+    registry,
+    shares,
+    system,
+    tokens,
+)
 from scheduler.api.deps import Deps
 from scheduler.api.edge import Edge
 

@@ -35,7 +35,7 @@ Found = Annotated[FairnessBody, Depends(report)]
 
 @router.get("/fairness", responses=reads(404, 409))
 def get_fairness(found: Found) -> FairnessBody:
-    """Entitlement against receipt, indices and waits; of a closed period the public view, to administrators all of it."""
+    """Entitlement against receipt, indices and waits: publicly of a closed period, to administrators all of it."""
     return found
 
 

@@ -228,6 +228,21 @@ class Client:
         """GPUs by cluster and flavor."""
         return self._get(Listing[bodies.GpuLine], f"{V1}/gpus")
 
+    def fairness(self, asked: Mapping[str, str | int]) -> bodies.FairnessBody:
+        """The fairness report. ``asked``: view, period, since, until."""
+        return read(bodies.FairnessBody, self._fairness(f"{V1}/fairness", asked))
+
+    def fairness_csv(self, asked: Mapping[str, str | int]) -> bytes:
+        """The report as the server writes it in CSV."""
+        return self._fairness(f"{V1}/fairness.csv", asked)
+
+    def fairness_page(self, asked: Mapping[str, str | int], lang: str) -> bytes:
+        """The report as a page; ``lang`` is ko or en."""
+        return self._fairness("/fairness", {**asked, "lang": lang})
+
+    def _fairness(self, path: str, asked: Mapping[str, str | int]) -> bytes:
+        return self._send("GET", path, asked, total_seconds=LIST_SECONDS).content
+
     # Tokens.
 
     def create_token(self, request: bodies.TokenRequest) -> bodies.TokenBody:

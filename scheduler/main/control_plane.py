@@ -137,7 +137,9 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         hosts=settings.allowed_hosts,
         metrics_open=settings.metrics_open,
     )
-    return ControlPlane(settings, store, policies, clock, create_app(deps, pages=(fairness_page.router,)), registry, drivers)
+    return ControlPlane(
+        settings, store, policies, clock, create_app(deps, pages=(fairness_page.router,)), registry, drivers
+    )
 
 
 def _allocator(

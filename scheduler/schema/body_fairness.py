@@ -12,7 +12,8 @@ FairnessView = Literal["whole", "public"]
 class FairnessShare(Body):
     """Entitlement against receipt of one tree node; amounts are milli-GPU-milliseconds of exchange rate 1.
 
-    Where ``suppressed`` is true every figure is null: it is about too few organisations, or would give one away that is.
+    Where ``suppressed`` is true every figure is null: it is about too few organisations, or would give away one
+    that is.
     """
 
     tree_node: str
@@ -71,7 +72,7 @@ class FairnessDay(Body):
 
 
 class FairnessPoint(Body):
-    """A point of the Lorenz curve: so many of the organisations, worst served first, have so much of what all received."""
+    """A point of the Lorenz curve: so many of the organisations, worst served first, have so much of all."""
 
     organisations_ppm: int
     received_ppm: int

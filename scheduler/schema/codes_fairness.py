@@ -18,6 +18,11 @@ FAIRNESS_CODES: dict[str, Code] = {
         " them would be a wrong one.",
         "dure fairness report --since 2026-11-01 --until 2026-11-08",
     ),
+    "DURE-1342": Code(
+        "report not written",
+        "The file that --file names cannot be written: its folder is not there, or may not be written to.",
+        "dure fairness report --public -o html --file fairness.html",
+    ),
     "DURE-3040": Code(
         "no period to publish",
         "Public figures are of closed billing periods, and none is closed yet.",

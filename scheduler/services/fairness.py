@@ -41,7 +41,9 @@ def fairness(view: Reader, policies: EffectivePolicies, actor: Actor, asked: Ask
     would tell what no report may. Raises Forbidden, NotFound, Conflict or Invalid.
     """
     if not asked.public:
-        require(actor.reads_all, "read the whole fairness report", "an administrator or auditor of the pool, or --public")
+        require(
+            actor.reads_all, "read the whole fairness report", "an administrator or auditor of the pool, or --public"
+        )
     period = _period(view, asked)
     span = _span(asked, period, now_ms)
     reading = read(view, policies, span)

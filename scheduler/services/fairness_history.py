@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from scheduler.core.codec import from_json
 from scheduler.core.effective import EffectivePolicy
-from scheduler.core.fairness.hours import HourSums, Span
 from scheduler.core.facts import Fact, JobHeld, JobReleased, NodeSeen, PolicyApplied, RegistryChanged
+from scheduler.core.fairness.hours import HourSums, Span
 from scheduler.core.records import OrgRecord, PolicyRecord, ProjectRecord
 from scheduler.core.units import MILLI_PER_GPU
 from scheduler.policy.effective import Registry, effective

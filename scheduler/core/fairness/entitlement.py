@@ -12,8 +12,8 @@ from scheduler.core.tree import ROOT, Tree, lineage, parent_of
 class Owed(NamedTuple):
     """Of one tree node and hour, in milli-GPU-milliseconds.
 
-    demand: what it asked for, running or waiting. guaranteed: the part of it that its guarantee covers. entitled: what it
-    gets when all capacity is divided among those who ask, as ``core.allocator.fairshare`` divides it for an instant.
+    demand: what it asked for, running or waiting. guaranteed: the part of it that its guarantee covers. entitled: what
+    it gets when all capacity is divided among those who ask, as ``core.allocator.fairshare`` divides it for an instant.
     """
 
     demand: int
@@ -39,7 +39,11 @@ def owed(tree: Tree, flavor: str, length_ms: int, capacity: int, demand: Mapping
         below = children[path]
         claims = [Claim(min(most[c], guarantees[c]), most[c], tree.node(c).weight_ppm) for c in below]
         shares.update(zip(below, split(shares[path], claims), strict=True))
-    return {path: Owed(asked[path], min(most[path], guarantees[path]), shares[path]) for path in asked}
+    covered = {path: min(most[path], guarantees[path]) for path in asked}
+    if ROOT in covered:
+        # Nobody guarantees anything to the pool: what it guarantees is what its classes have.
+        covered[ROOT] = sum(covered[path] for path in children[ROOT])
+    return {path: Owed(asked[path], covered[path], shares[path]) for path in asked}
 
 
 def _summed(demand: Mapping[str, int]) -> tuple[dict[str, int], dict[str, list[str]]]:

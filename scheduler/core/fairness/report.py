@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
@@ -31,8 +31,8 @@ class Line(NamedTuple):
 class Inputs:
     """Everything that decides a report.
 
-    held, billed, waiting: of each line and hour. capacity: healthy GPUs by flavor and hour. policies: in force at the last
-    instant of each hour, None before the first. evictions: path of the project of each.
+    held, billed, waiting: of each line and hour. capacity: healthy GPUs by flavor and hour. policies: in force at the
+    last instant of each hour, None before the first. evictions: path of the project of each.
     """
 
     span: Span
@@ -213,9 +213,16 @@ class _Totals:
     def _plain(self, path: str) -> ShareFigures:
         found, parts = self.by_path[path], path.split("/")
         asked = len(parts) > 2 and (found.demand or found.held or found.evictions)
-        amounts = (found.demand, found.guaranteed, found.entitled, found.held, found.billed)
-        whole = (amount // PPM_ONE for amount in amounts)
-        return ShareFigures(path, frozenset(parts[2:3] if asked else ()), *whole, found.evictions)
+        return ShareFigures(
+            path,
+            frozenset(parts[2:3] if asked else ()),
+            found.demand // PPM_ONE,
+            found.guaranteed // PPM_ONE,
+            found.entitled // PPM_ONE,
+            found.held // PPM_ONE,
+            found.billed // PPM_ONE,
+            found.evictions,
+        )
 
     def _indexed(
         self, share: ShareFigures, plain: Sequence[ShareFigures], members: Mapping[str, set[str]]
@@ -223,19 +230,8 @@ class _Totals:
         if level_of(share.path) not in ("pool", "class"):
             return share
         ratios = _ratios(plain, "" if share.path == ROOT else share.path)
-        return ShareFigures(
-            share.path,
-            frozenset(members.get(share.path, ())),
-            share.demand,
-            share.guaranteed,
-            share.entitled,
-            share.held,
-            share.billed,
-            share.evictions,
-            len(ratios),
-            jain(ratios),
-            gini(ratios),
-        )
+        orgs = frozenset(members.get(share.path, ()))
+        return replace(share, orgs=orgs, entitled_orgs=len(ratios), jain=jain(ratios), gini=gini(ratios))
 
 
 @dataclass(slots=True)

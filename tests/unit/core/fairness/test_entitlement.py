@@ -53,7 +53,7 @@ def test_the_guaranteed_part_is_what_was_asked_for_inside_the_guarantee() -> Non
     assert found["/a"] == Owed(45, 45, 45)
     assert found["/a/x"] == Owed(45, 0, 45)
     assert found["/b"] == Owed(9, 0, 9)
-    assert found["/"] == Owed(54, 0, 54)
+    assert found["/"] == Owed(54, 45, 54)
 
 
 def test_organisations_of_a_class_share_by_their_own_weights() -> None:

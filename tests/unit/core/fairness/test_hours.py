@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ def test_sums_are_those_of_every_hour_alone(since: int, length: int, intervals: 
     edges = sums.edges
     slow = [
         sum(gpus * max(0, min(end, last) - max(start, first)) for start, end, gpus in intervals)
-        for first, last in zip(edges, edges[1:], strict=False)
+        for first, last in pairwise(edges)
     ]
     assert sums.of("x") == slow
 
