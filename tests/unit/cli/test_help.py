@@ -21,7 +21,8 @@ LEAVES = {name: item for name, item in ALL.items() if not isinstance(item[1], cl
 WANTED = """
 submit queue why logs cancel quota usage gpus login logout whoami doctor explain version serve up completion
 job:get,events,hold,release token:create,list,revoke context:list,use,add,rm config:show policy:lint,apply,show
-fairness:report org:create,list,show project:create,list member:add,remove,list period:list,close invoice:list,get,verify
+org:create,list,show project:create,list member:add,remove,list period:list,close invoice:list,get,verify
+fairness:report
 """
 
 
