@@ -187,6 +187,13 @@ class Shape:
             return f"{self.table}: a text holds a character that cannot be stored"
         return self._word_fault(record) or self._order_fault(record)
 
+    def check_totals(self, fields: Sequence[str], by: Sequence[str]) -> None:
+        """Raise ValueError unless ``fields`` are integers and ``by`` texts, none of which may be absent."""
+        for names, plain in ((fields, int), (by, str)):
+            for name in names:
+                if name in self.optional or not issubclass(self.types.get(name, object), plain):
+                    raise ValueError(f"{self.table}.{name} is not a field to sum or to group by")
+
     def make(self, rows: Sequence[Sequence[Any]], convert: Mapping[int, Callable[[Any], Any]]) -> list[Any]:
         """Records of rows whose values are in the order of ``names``, unchecked; ``convert`` by place in the row.
 

@@ -1,17 +1,17 @@
-"""Reads what a fairness report is made of: slices day by day, the jobs that were there, and their attempts.
+"""Reads what a fairness report is made of: slices hour by hour, the jobs that were there, and their attempts.
 
 Every read has a bound; more than that is refused, as a report over a part of the usage would be a wrong one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scheduler.core.fairness.hours import HourSums, Span, gaps
 from scheduler.core.fairness.report import Inputs, Line
 from scheduler.core.fairness.waits import Outcome, Wait
-from scheduler.core.instants import MS_PER_DAY
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
 from scheduler.core.records import AttemptRecord, JobRecord, SliceRecord
 from scheduler.core.units import MILLI_PER_GPU
@@ -28,8 +28,8 @@ LIVE = (JobState.QUEUED, JobState.HELD, JobState.ACTIVE)
 NEVER_MS = 1 << 62
 """After every instant: the end of what has not ended."""
 
-Name = tuple[str, int]
-"""(job, attempt)."""
+AMOUNTS = ("held_milli_gpu_ms", "billed_milli_gpu_ms")
+OWNER = ("class_name", "org", "project", "flavor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,8 @@ def read(view: Reader, policies: EffectivePolicies, span: Span) -> Reading:
         # Its job ended before the span by the control plane's clock, the attempt in it by its cluster's.
         if (job := view.get(JobRecord, name)) is not None:
             jobs[name] = job
-    use = _Use(span)
-    open_attempts = {(attempt.job, attempt.number) for attempt in attempts if not attempt.settled}
-    for part in _slices(view, span):
-        use.post(part, open_attempts)
+    use = _Use(view, span)
+    use.post()
     unposted = sum(use.tail(attempt, jobs[attempt.job]) for attempt in attempts if not attempt.settled)
     holds = history.holds()
     waiting, waits = _waiting(view, span, jobs, attempts, holds)
@@ -72,56 +70,66 @@ def read(view: Reader, policies: EffectivePolicies, span: Span) -> Reading:
 class _Use:
     """What was held and billed, by project, flavor and hour."""
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, view: Reader, span: Span) -> None:
         self.held: HourSums[Line] = HourSums(span)
         self.billed: HourSums[Line] = HourSums(span)
+        self._view = view
         self._span = span
-        self._posted: dict[Name, int] = {}
 
-    def post(self, part: SliceRecord, open_attempts: set[Name]) -> None:
-        """Count a slice in the hour in which it starts: none goes past an hour or the end of a billing period."""
-        line = Line(f"/{part.class_name}/{part.org}/{part.project}", part.flavor)
-        self.held.put(line, part.start_ms, part.held_milli_gpu_ms)
-        self.billed.put(line, part.start_ms, part.billed_milli_gpu_ms)
-        name = (part.job, part.attempt)
-        if name in open_attempts:
-            self._posted[name] = max(part.end_ms, self._posted.get(name, 0))
+    def post(self) -> None:
+        """Count what slices hold, by the hour in which they start: none goes past an hour or a billing period's end.
+
+        The database adds up each hour; raises Invalid for more than SLICES_MAX slices.
+        """
+        refusal = _too_much(SLICES_MAX, "slices of usage")
+        if self._view.count(SliceRecord, *_between("start_ms", self._span.since_ms, self._span.until_ms)) > SLICES_MAX:
+            raise refusal
+        for start_ms, end_ms in pairwise(self.held.edges):
+            hour = _between("start_ms", start_ms, end_ms)
+            sums = self._view.totals(SliceRecord, AMOUNTS, OWNER, *hour)
+            for (class_name, org, project, flavor), (held, billed) in sums.items():
+                line = Line(f"/{class_name}/{org}/{project}", flavor)
+                self.held.put(line, start_ms, held)
+                self.billed.put(line, start_ms, billed)
 
     def tail(self, attempt: AttemptRecord, job: JobRecord) -> int:
         """Count what an attempt has held after its last slice; slices are posted in order, so nothing lies between."""
-        since_ms = max(attempt.admitted_at_ms, self._posted.get((attempt.job, attempt.number), 0))
+        since_ms = max(attempt.admitted_at_ms, self._posted_until(attempt))
         since_ms, until_ms = self._span.clipped(since_ms, _end_ms(attempt))
         milli_gpus = attempt.gpus * MILLI_PER_GPU
         self.held.add(Line(_path(job), attempt.flavor), since_ms, until_ms, milli_gpus)
         return (until_ms - since_ms) * milli_gpus
 
+    def _posted_until(self, attempt: AttemptRecord) -> int:
+        """The end of its last slice that starts before the end of the span; 0 where it has none."""
+        own = (Where("job", "=", attempt.job), Where("attempt", "=", attempt.number))
+        before = Where("start_ms", "<", self._span.until_ms)
+        last = self._view.select(SliceRecord, *own, before, order=("-end_ms",), limit=1)
+        return last[0].end_ms if last else 0
 
-def _slices(view: Reader, span: Span) -> Iterator[SliceRecord]:
-    """Slices that start in the span, a day at a time."""
-    left = SLICES_MAX
-    for first_ms in range(span.since_ms, span.until_ms, MS_PER_DAY):
-        last_ms = min(first_ms + MS_PER_DAY, span.until_ms)
-        day = (Where("start_ms", ">=", first_ms), Where("start_ms", "<", last_ms))
-        found = everything(view, SliceRecord, *day, limit=left, refusal=_too_much(SLICES_MAX, "slices of usage"))
-        yield from found
-        left -= len(found)
+
+def _between(field: str, since_ms: int, until_ms: int) -> tuple[Where, Where]:
+    return Where(field, ">=", since_ms), Where(field, "<", until_ms)
 
 
 def _jobs(view: Reader, span: Span) -> list[JobRecord]:
     """Jobs that were there in the span: submitted in it, or before and not ended by its begin."""
-    before, since = Where("submitted_at_ms", "<", span.since_ms), Where("submitted_at_ms", ">=", span.since_ms)
-    until = Where("submitted_at_ms", "<", span.until_ms)
+    before = Where("submitted_at_ms", "<", span.since_ms)
     ended = Where("ended_at_ms", ">=", span.since_ms)
-    parts = ((since, until), (before, ended), (before, Where("state", "in", LIVE)))
+    parts = (
+        _between("submitted_at_ms", span.since_ms, span.until_ms),
+        (before, ended),
+        (before, Where("state", "in", LIVE)),
+    )
     return _all(view, JobRecord, parts, JOBS_MAX, "jobs")
 
 
 def _attempts(view: Reader, span: Span) -> list[AttemptRecord]:
     """Attempts that held GPUs in the span."""
-    before, since = Where("admitted_at_ms", "<", span.since_ms), Where("admitted_at_ms", ">=", span.since_ms)
-    until = Where("admitted_at_ms", "<", span.until_ms)
+    before = Where("admitted_at_ms", "<", span.since_ms)
+    inside = _between("admitted_at_ms", span.since_ms, span.until_ms)
     gone = (Where("state", "=", AttemptState.GONE), Where("gone_at_ms", ">=", span.since_ms))
-    parts = ((since, until), (before, *gone), (before, Where("state", "!=", AttemptState.GONE)))
+    parts = (inside, (before, *gone), (before, Where("state", "!=", AttemptState.GONE)))
     return _all(view, AttemptRecord, parts, ATTEMPTS_MAX, "attempts")
 
 

@@ -91,6 +91,13 @@ class SqlReader:
         """Sum of an integer field over the records that meet all conditions."""
         return int(self._rows(statements_of(kind).total(field, where))[0][0])
 
+    def totals(
+        self, kind: type[R], fields: Sequence[str], by: Sequence[str], *where: Condition
+    ) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Sums of integer fields for each combination of text fields."""
+        rows, width = self._rows(statements_of(kind).totals(fields, by, where)), len(by)
+        return {tuple(row[:width]): tuple(map(int, row[width:])) for row in rows}
+
     def facts(self, after_seq: int, limit: int = 10_000, kinds: Sequence[str] = ()) -> list[Fact]:
         """Committed facts after a sequence, none that one with a smaller sequence could still overtake."""
         wanted = {"after": after_seq, "bound": limit}

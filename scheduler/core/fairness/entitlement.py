@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from scheduler.core.allocator.fairshare import Claim, split
-from scheduler.core.tree import ROOT, Tree, lineage, parent_of
+from scheduler.core.tree import ROOT, Tree, parent_of
 
 
 class Owed(NamedTuple):
@@ -24,8 +24,9 @@ class Owed(NamedTuple):
 def owed(tree: Tree, flavor: str, length_ms: int, capacity: int, demand: Mapping[str, int]) -> dict[str, Owed]:
     """Path -> what is owed, of everybody who asks and of all tree nodes above.
 
-    demand: path of a project -> milli-GPU-milliseconds that it asked for in an hour of ``length_ms``; capacity in the
-    same unit. The guarantee counts first, the rest goes by weight, nobody gets more than it asks for or its cap allows.
+    demand: path of a project (all as deep) -> milli-GPU-milliseconds that it asked for in an hour of ``length_ms``;
+    capacity in the same unit. The guarantee counts first, the rest goes by weight, nobody gets more than it asks for or
+    its cap allows.
     """
     asked, children = _summed(demand)
     guarantees = _guarantees(tree, flavor, length_ms, capacity, asked)
@@ -36,9 +37,19 @@ def owed(tree: Tree, flavor: str, length_ms: int, capacity: int, demand: Mapping
         most[path] = min(wanted, _cap(tree, path, flavor, length_ms, wanted))
     shares = {ROOT: min(most.get(ROOT, 0), capacity)}
     for path in _downward(children):
-        below = children[path]
-        claims = [Claim(min(most[c], guarantees[c]), most[c], tree.node(c).weight_ppm) for c in below]
-        shares.update(zip(below, split(shares[path], claims), strict=True))
+        below, share = children[path], shares[path]
+        wanted = [most[child] for child in below]
+        # Nearly always there is enough for all, or one child only: then nothing has to be divided.
+        if share < sum(wanted) and len(below) > 1:
+            nodes = [tree.node(child) for child in below]
+            claims = [
+                Claim(min(asks, guarantees[child]), asks, node.weight_ppm)
+                for child, asks, node in zip(below, wanted, nodes, strict=True)
+            ]
+            wanted = split(share, claims)
+        elif len(below) == 1:
+            wanted = [share]
+        shares.update(zip(below, wanted, strict=True))
     covered = {path: min(most[path], guarantees[path]) for path in asked}
     if ROOT in covered:
         # Nobody guarantees anything to the pool: what it guarantees is what its classes have.
@@ -47,15 +58,19 @@ def owed(tree: Tree, flavor: str, length_ms: int, capacity: int, demand: Mapping
 
 
 def _summed(demand: Mapping[str, int]) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Demand of every path with any, summed up the tree, and the children that have some, in order."""
+    """Demand of every path with any, summed up the tree level by level, and the children that have some, in order."""
     asked: dict[str, int] = {}
     children: dict[str, list[str]] = {}
-    for leaf in sorted(demand):
-        if demand[leaf] > 0:
-            for path in lineage(leaf):
-                if path not in asked and path != ROOT:
-                    children.setdefault(parent_of(path), []).append(path)
-                asked[path] = asked.get(path, 0) + demand[leaf]
+    level = {path: amount for path, amount in sorted(demand.items()) if amount > 0}
+    while level:
+        asked.update(level)
+        above: dict[str, int] = {}
+        for path, amount in level.items():
+            if path != ROOT:
+                parent = parent_of(path)
+                above[parent] = above.get(parent, 0) + amount
+                children.setdefault(parent, []).append(path)
+        level = above
     return asked, children
 
 

@@ -70,8 +70,10 @@ class HourSums(Generic[K]):
             self._change(key, end_ms, -milli_gpus)
 
     def of(self, key: K) -> list[int]:
-        """The key's amount in each hour."""
-        once, rate = self._rows(key)
+        """The key's amount in each hour; of a key that is not there nothing."""
+        if key not in self._once:
+            return [0] * len(self)
+        once, rate = self._once[key], self._rate[key]
         rates, sums = 0, []
         for hour, (start_ms, end_ms) in enumerate(pairwise(self.edges)):
             rates += rate[hour]

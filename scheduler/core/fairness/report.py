@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from scheduler.core.effective import EffectivePolicy
-from scheduler.core.fairness.entitlement import owed
+from scheduler.core.fairness.entitlement import Owed, owed
 from scheduler.core.fairness.hours import HourSums, Span
 from scheduler.core.fairness.indices import gini, jain, lorenz, ratio_ppm
 from scheduler.core.fairness.waits import Wait, WaitFigures, wait_figures
@@ -115,32 +115,27 @@ class Report:
 
 def report(inputs: Inputs) -> Report:
     """The whole report, a pure function of its inputs: shares by path, waits by class and size, days in order."""
-    sums, days = _Totals(), _Days()
-    held = {line: inputs.held.of(line) for line in inputs.held.keys}
-    billed = {line: inputs.billed.of(line) for line in inputs.billed.keys}
-    waiting = {line: inputs.waiting.of(line) for line in inputs.waiting.keys}
-    capacity = {flavor: inputs.capacity.of(flavor) for flavor in inputs.capacity.keys}
-    lines = _by_flavor({*held, *billed, *waiting})
-    for hour, (start_ms, end_ms) in enumerate(pairwise(inputs.held.edges)):
-        policy = inputs.policies[hour]
-        date = kst_date(start_ms)
-        for flavor in sorted({*lines, *capacity}):
-            rate = _exchange(policy, flavor)
-            healthy = capacity[flavor][hour] if flavor in capacity else 0
-            days.capacity(date, healthy * rate)
-            demand: dict[str, int] = {}
-            for line in lines.get(flavor, ()):
-                used = held[line][hour] if line in held else 0
-                charged = billed[line][hour] if line in billed else 0
-                queued = waiting[line][hour] if line in waiting else 0
-                if used or charged:
-                    sums.use(line.path, used * rate, charged * rate)
-                    days.held(date, line.path, used * rate)
-                if used or queued:
-                    demand[line.path] = used + queued
+    edges = inputs.held.edges
+    sums, days = _Totals(), _Days([kst_date(start_ms) for start_ms in edges[:-1]])
+    lines = sorted({*inputs.held.keys, *inputs.billed.keys, *inputs.waiting.keys})
+    for flavor in sorted({*inputs.capacity.keys, *(line.flavor for line in lines)}):
+        rates = [_exchange(policy, flavor) for policy in inputs.policies]
+        capacity = inputs.capacity.of(flavor)
+        demand: list[dict[str, int]] = [{} for _ in rates]
+        for line in lines:
+            if line.flavor == flavor:
+                held = inputs.held.of(line)
+                sums.use(line.path, _in_units(held, rates), _in_units(inputs.billed.of(line), rates))
+                days.hold(line.path, held, rates)
+                for hour, (used, waited) in enumerate(zip(held, inputs.waiting.of(line), strict=True)):
+                    if used or waited:
+                        demand[hour][line.path] = used + waited
+        days.offer(capacity, rates)
+        for hour, (start_ms, end_ms) in enumerate(pairwise(edges)):
+            policy = inputs.policies[hour]
             tree = policy.tree if policy else NO_TREE
-            for path, amounts in owed(tree, flavor, end_ms - start_ms, healthy, demand).items():
-                sums.owe(path, *(amount * rate for amount in amounts))
+            for path, amounts in owed(tree, flavor, end_ms - start_ms, capacity[hour], demand[hour]).items():
+                sums.owe(path, amounts, rates[hour])
     for path in inputs.evictions:
         sums.evict(path)
     shares = sums.figures()
@@ -150,11 +145,9 @@ def report(inputs: Inputs) -> Report:
     return Report(inputs.span, shares, wait_figures(inputs.waits), days.figures(), points, ratios, tuple(versions))
 
 
-def _by_flavor(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
-    for line in sorted(lines):
-        found.setdefault(line.flavor, []).append(line)
-    return found
+def _in_units(amounts: Sequence[int], rates: Sequence[int]) -> int:
+    """Amounts of hours times the exchange rate of each."""
+    return sum(amount * rate for amount, rate in zip(amounts, rates, strict=True))
 
 
 def _exchange(policy: EffectivePolicy | None, flavor: str) -> int:
@@ -190,11 +183,11 @@ class _Totals:
             found.held += held
             found.billed += billed
 
-    def owe(self, path: str, demand: int, guaranteed: int, entitled: int) -> None:
+    def owe(self, path: str, amounts: Owed, rate: int) -> None:
         found = self.of(path)
-        found.demand += demand
-        found.guaranteed += guaranteed
-        found.entitled += entitled
+        found.demand += amounts.demand * rate
+        found.guaranteed += amounts.guaranteed * rate
+        found.entitled += amounts.entitled * rate
 
     def evict(self, path: str) -> None:
         for above in lineage(path):
@@ -234,23 +227,27 @@ class _Totals:
         return replace(share, orgs=orgs, entitled_orgs=len(ratios), jain=jain(ratios), gini=gini(ratios))
 
 
-@dataclass(slots=True)
 class _Days:
-    """Capacity and use by Korean day."""
+    """Capacity and use by Korean day; ``dates``: of each hour."""
 
-    amounts: dict[str, list[int]] = field(default_factory=dict)
-    orgs: dict[str, set[str]] = field(default_factory=dict)
+    def __init__(self, dates: Sequence[str]) -> None:
+        self._dates = dates
+        self._amounts: dict[str, list[int]] = {date: [0, 0] for date in dates}
+        self._orgs: dict[str, set[str]] = {date: set() for date in dates}
 
-    def capacity(self, date: str, amount: int) -> None:
-        self.amounts.setdefault(date, [0, 0])[0] += amount
+    def offer(self, capacity: Sequence[int], rates: Sequence[int]) -> None:
+        for date, amount, rate in zip(self._dates, capacity, rates, strict=True):
+            self._amounts[date][0] += amount * rate
 
-    def held(self, date: str, path: str, amount: int) -> None:
-        self.amounts[date][1] += amount
-        if amount:
-            self.orgs.setdefault(date, set()).add(path.split("/")[2])
+    def hold(self, path: str, held: Sequence[int], rates: Sequence[int]) -> None:
+        org = path.split("/")[2]
+        for date, amount, rate in zip(self._dates, held, rates, strict=True):
+            if amount:
+                self._amounts[date][1] += amount * rate
+                self._orgs[date].add(org)
 
     def figures(self) -> tuple[DayFigures, ...]:
         return tuple(
-            DayFigures(date, capacity // PPM_ONE, held // PPM_ONE, frozenset(self.orgs.get(date, ())))
-            for date, (capacity, held) in sorted(self.amounts.items())
+            DayFigures(date, capacity // PPM_ONE, held // PPM_ONE, frozenset(self._orgs[date]))
+            for date, (capacity, held) in sorted(self._amounts.items())
         )

@@ -58,6 +58,18 @@ class MemoryReader:
             raise ValueError(f"{shape_of(kind).table}.{field} is not an integer field")
         return sum(value for row in self._matching(kind, where) if (value := getattr(row, field)) is not None)
 
+    def totals(
+        self, kind: type[R], fields: Sequence[str], by: Sequence[str], *where: Condition
+    ) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Sums of integer fields for each combination of text fields."""
+        shape_of(kind).check_totals(fields, by)
+        sums: dict[tuple[str, ...], tuple[int, ...]] = {}
+        for row in self._matching(kind, where):
+            group = tuple(str(getattr(row, name)) for name in by)
+            before = sums.get(group, (0,) * len(fields))
+            sums[group] = tuple(total + getattr(row, name) for total, name in zip(before, fields, strict=True))
+        return sums
+
     def _matching(self, kind: type[R], where: Sequence[Condition]) -> list[R]:
         return self._table(kind).matching(Query(kind, where))
 
