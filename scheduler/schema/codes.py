@@ -5,7 +5,8 @@ no longer used stays, marked ``reserved``. To add a code, add an entry to the ta
 
 10xx usage, client, settings and requests (``codes_usage``); 11xx task file, 12xx policy file and rate card, 13xx
 registry (``codes_files``); 20xx refused by policy or quota, 30xx not found, 40xx login and permission, 60xx conflict
-(``codes_run``); 80xx server, network and operator, 90xx internal (``codes_server``). A test checks it by the sources.
+(``codes_run``); 80xx server, network and operator, 90xx internal (``codes_server``); of the fairness report 1340, 3040
+and 6090 on (``codes_fairness``). A test checks it by the sources.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scheduler.schema.codes_usage import USAGE_CODES
 
 TABLES = (USAGE_CODES, FILE_CODES, RUN_CODES, SERVER_CODES, FAIRNESS_CODES)
 
-CODES: Mapping[str, Code] = MappingProxyType({code: entry for table in TABLES for code, entry in table.items()})
+CODES: Mapping[str, Code] = MappingProxyType(dict(sorted(item for table in TABLES for item in table.items())))
 """Every code with its entry, in order."""
 
 __all__ = ["CODES", "Code", "explain"]

@@ -45,7 +45,7 @@ WORDS: dict[str, dict[str, str]] = {
         "waits": "Waiting time by class and size",
         "waits_note": "From submission to the first start: half of the jobs started within p50, 95 of 100 within p95."
         " Jobs that still wait count with their wait so far; “≥” says that the value may be larger for that reason."
-        " The scale is logarithmic.",
+        " Plain bar: p50. Striped bar: p95. The scale is logarithmic.",
         "days": "Capacity used by day",
         "days_note": "Column: healthy GPUs. Filled: held. Hatched: withheld. Days are Korean days.",
         "class": "Class",
@@ -107,7 +107,7 @@ WORDS: dict[str, dict[str, str]] = {
         "waits": "분류와 크기별 대기 시간",
         "waits_note": "제출에서 첫 시작까지입니다. 작업의 절반은 p50 안에, 100개 중 95개는 p95 안에 시작했습니다."
         " 아직 기다리는 작업은 지금까지의 대기로 셉니다. “≥”는 그 때문에 값이 더 클 수 있다는 뜻입니다."
-        " 눈금은 로그입니다.",
+        " 채운 막대는 p50, 빗금 막대는 p95이며, 눈금은 로그입니다.",
         "days": "날짜별 용량 사용",
         "days_note": "기둥: 정상 GPU. 채운 부분: 사용. 빗금: 비공개. 날짜는 한국 시간입니다.",
         "class": "분류",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from scheduler.core.allocator.fairshare import Claim, split
@@ -37,24 +37,28 @@ def owed(tree: Tree, flavor: str, length_ms: int, capacity: int, demand: Mapping
         most[path] = min(wanted, _cap(tree, path, flavor, length_ms, wanted))
     shares = {ROOT: min(most.get(ROOT, 0), capacity)}
     for path in _downward(children):
-        below, share = children[path], shares[path]
-        wanted = [most[child] for child in below]
-        # Nearly always there is enough for all, or one child only: then nothing has to be divided.
-        if share < sum(wanted) and len(below) > 1:
-            nodes = [tree.node(child) for child in below]
-            claims = [
-                Claim(min(asks, guarantees[child]), asks, node.weight_ppm)
-                for child, asks, node in zip(below, wanted, nodes, strict=True)
-            ]
-            wanted = split(share, claims)
-        elif len(below) == 1:
-            wanted = [share]
-        shares.update(zip(below, wanted, strict=True))
+        shares.update(_divided(tree, children[path], shares[path], most, guarantees))
     covered = {path: min(most[path], guarantees[path]) for path in asked}
     if ROOT in covered:
         # Nobody guarantees anything to the pool: what it guarantees is what its classes have.
         covered[ROOT] = sum(covered[path] for path in children[ROOT])
     return {path: Owed(asked[path], covered[path], shares[path]) for path in asked}
+
+
+def _divided(
+    tree: Tree, below: Sequence[str], share: int, most: Mapping[str, int], guarantees: Mapping[str, int]
+) -> Iterable[tuple[str, int]]:
+    """The share of each child; nearly always there is enough for all or one child only, and nothing to divide."""
+    if len(below) == 1:
+        return ((below[0], share),)
+    asked = [most[child] for child in below]
+    if share >= sum(asked):
+        return zip(below, asked, strict=True)
+    claims = [
+        Claim(min(asks, guarantees[child]), asks, tree.node(child).weight_ppm)
+        for child, asks in zip(below, asked, strict=True)
+    ]
+    return zip(below, split(share, claims), strict=True)
 
 
 def _summed(demand: Mapping[str, int]) -> tuple[dict[str, int], dict[str, list[str]]]:

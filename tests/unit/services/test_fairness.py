@@ -12,7 +12,7 @@ from scheduler.core.errors import DureError
 from scheduler.core.lifecycle import AttemptState, StopReason
 from scheduler.core.records import AttemptRecord, SliceRecord
 from scheduler.core.units import MS_PER_HOUR
-from scheduler.schema.bodies import FairnessBody, FairnessShare, FairnessWait, OrgRequest, ProjectRequest
+from scheduler.schema.bodies import FairnessBody, FairnessDay, FairnessShare, FairnessWait, OrgRequest, ProjectRequest
 from scheduler.services import fairness_reading, jobs, periods, registry
 from scheduler.services.fairness import Asked, fairness
 from scheduler.services.fairness_bodies import as_csv
@@ -202,7 +202,8 @@ def test_a_public_report_about_four_says_nothing(plane: ControlPlane) -> None:
     crowd(plane, 4)
     close(plane)
     body = of(plane, PUBLIC, "stranger")
-    for line in (*body.shares, *body.waits, *body.days):
+    lines: list[FairnessShare | FairnessWait | FairnessDay] = [*body.shares, *body.waits, *body.days]
+    for line in lines:
         assert line.suppressed
         shown = {name for name, value in line.model_dump().items() if value not in (None, False, True)}
         assert shown <= {"tree_node", "level", "class_name", "size", "date", "capacity_milli_gpu_ms"}
@@ -272,8 +273,8 @@ def evict(plane: ControlPlane) -> Callable[[str], Any]:
 
     def stop(job: str) -> None:
         attempt = plane.attempt(job)
-        stopping = {"state": AttemptState.STOPPING, "stop_reason": StopReason.EVICT, "stop_at_ms": plane.now_ms}
+        stopped = replace(attempt, state=AttemptState.STOPPING, stop_reason=StopReason.EVICT, stop_at_ms=plane.now_ms)
         with plane.store.write() as tx:
-            assert tx.change(replace(attempt, **stopping), version=attempt.version)
+            assert tx.change(stopped, version=attempt.version)
 
     return stop
