@@ -16,6 +16,7 @@ from scheduler.services.effective import EffectivePolicies
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
+from scheduler.web import fairness_page
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 
@@ -34,7 +35,7 @@ def document() -> str:
         metrics=lambda: b"",
         unready=list,
     )
-    return json.dumps(create_app(deps).openapi(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(create_app(deps, pages=(fairness_page.router,)).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:
