@@ -18,6 +18,7 @@ from scheduler.store.artifacts import MemoryArtifactStore
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
+from scheduler.web import fairness_page
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 
@@ -38,7 +39,7 @@ def document() -> str:
         metrics=lambda: b"",
         unready=list,
     )
-    return json.dumps(create_app(deps).openapi(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(create_app(deps, pages=(fairness_page.router,)).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
@@ -13,6 +14,7 @@ from scheduler.api import (
     attempts,
     credits,
     docs,
+    fairness,
     jobs,
     money,
     operator,
@@ -31,6 +33,7 @@ API = "v1"
 ROUTERS = (
     jobs.router,
     shares.router,
+    fairness.router,
     policy.router,
     registry.router,
     money.router,
@@ -48,8 +51,11 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def create_app(deps: Deps) -> FastAPI:
-    """The API over ``deps``. It has no background work and no state of its own but a count of uploads by user."""
+def create_app(deps: Deps, pages: Sequence[APIRouter] = ()) -> FastAPI:
+    """The API over ``deps``, and pages beside it.
+
+    It has no background work and no state of its own but a count of uploads by user.
+    """
     app = FastAPI(
         title="Dure",
         version=API,
@@ -63,7 +69,7 @@ def create_app(deps: Deps) -> FastAPI:
     app.state.deps = deps
     app.state.uploads = Counter()
     problems.install(app)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *pages):
         app.include_router(router)
     docs.install(app)
     return app

@@ -27,6 +27,7 @@ COMMANDS = {
     "Shares": {
         "gpus": Lazy("scheduler.cli.commands.shares:gpus", "Show the GPUs of each cluster, and what is free."),
         "quota": Lazy("scheduler.cli.commands.shares:quota", "Show guarantees, limits and what is in use."),
+        "fairness": Lazy("scheduler.cli.commands.fairness:fairness", "Report who got what they were entitled to."),
         "usage": Lazy("scheduler.cli.commands.shares:usage", "Show GPU-hours and cost by project, user and tier."),
     },
     "Identity and settings": {

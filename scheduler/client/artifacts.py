@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scheduler.client.http import V1, Client, read, segment
+from scheduler.client.address import segment
+from scheduler.client.http import V1, Client, read
 from scheduler.client.transport import Request
 from scheduler.schema.bodies import ArtifactBody, ArtifactsAck, ArtifactsRequest, Listing, LogAck
 

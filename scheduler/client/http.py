@@ -16,8 +16,9 @@ from typing import NamedTuple, TypeVar
 import httpx
 
 from scheduler.client.address import normal_server, segment
-from scheduler.client.credits import CreditCalls
 from scheduler.client.errors import NOT_UNDERSTOOD, ApiProblem
+from scheduler.client.fairness import FairnessCalls
+from scheduler.client.money import MoneyCalls
 from scheduler.client.transport import Policy, Progress, Reply, Request, Transport
 from scheduler.core.errors import Fatal
 from scheduler.schema import bodies
@@ -43,7 +44,7 @@ class LogChunk(NamedTuple):
     job_state: str
 
 
-class Client(CreditCalls):
+class Client(MoneyCalls, FairnessCalls):
     """Talks to one server with one token; use it as a context manager or close it."""
 
     def __init__(
@@ -106,6 +107,12 @@ class Client(CreditCalls):
     def send(self, request: Request) -> Reply:
         """Any request, within the client's time for each try; for the routes whose calls lie beside this module."""
         return self._transport.send(replace(request, timeout_seconds=self._timeout_seconds))
+
+    def _slow_get(self, answer: type[B], path: str, params: Mapping[str, str | int]) -> B:
+        return read(answer, self._slow_file(path, params))
+
+    def _slow_file(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        return self._send("GET", path, params, total_seconds=LIST_SECONDS).content
 
     def _get(self, answer: type[B], path: str, params: Mapping[str, str | int] | None = None) -> B:
         total_seconds = LIST_SECONDS if issubclass(answer, Listing) else 0.0
@@ -325,40 +332,6 @@ class Client(CreditCalls):
     def members(self, scope: str = "", *, cursor: str = "") -> Listing[bodies.MemberBody]:
         """A page of the roles in a scope."""
         return self._get(Listing[bodies.MemberBody], f"{V1}/members", {"scope": scope, "cursor": cursor})
-
-    # Money.
-
-    def periods(self) -> Listing[bodies.PeriodBody]:
-        """Billing periods."""
-        return self._get(Listing[bodies.PeriodBody], f"{V1}/periods")
-
-    def close_period(self, period: str = "") -> bodies.PeriodBody:
-        """Close a period, or the oldest open one: closed, or closing with what it waits for.
-
-        With an id a repeat asks how far it is; without one a repeat could close the next period, so it is sent once.
-        """
-        params = {"id": period}
-        return self._post(bodies.PeriodBody, f"{V1}/periods/close", None, params, repeatable=bool(period))
-
-    def invoices(self, *, period: str = "", org: str = "") -> Listing[bodies.InvoiceSummary]:
-        """Invoices the caller may see."""
-        return self._get(Listing[bodies.InvoiceSummary], f"{V1}/invoices", {"period": period, "org": org})
-
-    def invoice(self, number: str) -> bodies.InvoiceBody:
-        """An invoice with its canonical text."""
-        return self._get(bodies.InvoiceBody, f"{V1}/invoices/{segment(number)}")
-
-    def invoice_csv(self, number: str) -> bytes:
-        """An invoice's lines as the server writes them in CSV."""
-        return self._send("GET", f"{V1}/invoices/{segment(number)}.csv").content
-
-    def invoice_pdf(self, number: str, lang: str = "ko") -> bytes:
-        """An invoice as PDF, in a language."""
-        return self._file(f"{V1}/invoices/{segment(number)}.pdf", {"lang": lang})
-
-    def verify_invoice(self, number: str) -> bodies.VerifyBody:
-        """Recompute an invoice from slices, rate card and policy."""
-        return self._get(bodies.VerifyBody, f"{V1}/invoices/{segment(number)}/verify")
 
     # An operator's side.
 

@@ -125,8 +125,15 @@ POSITIVE: Mapping[type[Record], frozenset[str]] = {
 """Integer fields that are 1 or more. ``version`` of every record that changes is, too."""
 
 INDEXES: Mapping[type[Record], tuple[tuple[str, ...], ...]] = {
-    JobRecord: (("state",), ("org", "project", "state"), ("user", "name"), ("submitted_seq",), ("array",)),
-    AttemptRecord: (("state",), ("cluster", "state"), ("settled",), ("org", "project")),
+    JobRecord: (
+        ("state",),
+        ("org", "project", "state"),
+        ("user", "name"),
+        ("submitted_seq",),
+        ("submitted_at_ms",),
+        ("array",),
+    ),
+    AttemptRecord: (("state",), ("cluster", "state"), ("settled",), ("org", "project"), ("admitted_at_ms",)),
     ObservationRecord: (("job", "attempt"), ("cluster", "at_ms")),
     MemberRecord: (("scope",),),
     TokenRecord: (("user",),),
@@ -195,6 +202,13 @@ class Shape:
         if "\0" in text or not (text.isascii() or _encodes(text)):
             return f"{self.table}: a text holds a character that cannot be stored"
         return self._word_fault(record) or self._order_fault(record)
+
+    def check_totals(self, fields: Sequence[str], by: Sequence[str]) -> None:
+        """Raise ValueError unless ``fields`` are integers and ``by`` texts, none of which may be absent."""
+        for names, plain in ((fields, int), (by, str)):
+            for name in names:
+                if name in self.optional or not issubclass(self.types.get(name, object), plain):
+                    raise ValueError(f"{self.table}.{name} is not a field to sum or to group by")
 
     def make(self, rows: Sequence[Sequence[Any]], convert: Mapping[int, Callable[[Any], Any]]) -> list[Any]:
         """Records of rows whose values are in the order of ``names``, unchecked; ``convert`` by place in the row.

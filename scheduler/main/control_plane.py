@@ -37,6 +37,7 @@ from scheduler.store.ids import RandomIds
 from scheduler.store.memory import MemoryStore
 from scheduler.store.open import open_store
 from scheduler.store.sql import SqlStore
+from scheduler.web import fairness_page
 
 PRIVATE_FOLDER = 0o700
 FOLDER_UNUSABLE = "DURE-1052"
@@ -148,7 +149,9 @@ def build_control_plane(settings: Settings, holder: str, also: Callable[[], str]
         metrics_open=settings.metrics_open,
         witnesses=Witnesses(TypstRenderer(), PrometheusWitness(settings.prometheus) if settings.prometheus else None),
     )
-    return ControlPlane(settings, store, policies, clock, create_app(deps), registry, drivers)
+    return ControlPlane(
+        settings, store, policies, clock, create_app(deps, pages=(fairness_page.router,)), registry, drivers
+    )
 
 
 def _allocator(

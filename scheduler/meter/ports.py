@@ -29,7 +29,12 @@ class View(Protocol):
     def total(self, kind: type[R], field: str, *where: Condition) -> int:
         """Sum of an integer field over the records that meet all conditions."""
 
-    def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
+    def totals(
+        self, kind: type[R], fields: Sequence[str], by: Sequence[str], *where: Condition
+    ) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Sums of integer fields for each combination of the text fields ``by``."""
+
+    def facts(self, after_seq: int, limit: int = 10_000, kinds: Sequence[str] = ()) -> list[Fact]:
         """Facts with a larger sequence, in order."""
 
     def fact(self, seq: int) -> Fact | None:

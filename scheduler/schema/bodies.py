@@ -34,6 +34,14 @@ from scheduler.schema.body_base import (
     TierName,
 )
 from scheduler.schema.body_credit import CreditBody, CreditLineBody, CreditRequest, CreditSummary, LineLeft
+from scheduler.schema.body_fairness import (
+    FairnessBody,
+    FairnessDay,
+    FairnessPoint,
+    FairnessShare,
+    FairnessView,
+    FairnessWait,
+)
 from scheduler.schema.body_jobs import (
     ArrayBody,
     BlockerBody,
@@ -174,4 +182,10 @@ __all__ = [
     "CheckpointBody",
     "CheckpointRequest",
     "VerifyBody",
+    "FairnessView",
+    "FairnessShare",
+    "FairnessWait",
+    "FairnessDay",
+    "FairnessPoint",
+    "FairnessBody",
 ]

@@ -5,8 +5,8 @@ no longer used stays, marked ``reserved``. To add a code, add an entry to the ta
 
 10xx usage, client, settings and requests (``codes_usage``, ``codes_local``); 11xx task file, 12xx policy file and rate
 card, 13xx registry (``codes_files``); 20xx refused by policy or quota, 30xx not found, 40xx login and permission, 60xx
-conflict (``codes_run``); 80xx server, network and operator, 90xx internal (``codes_server``). A test checks it by
-the sources.
+conflict (``codes_run``); 80xx server, network and operator, 90xx internal (``codes_server``); of the fairness
+report 1340, 3040 and 6090 on (``codes_fairness``). A test checks it by the sources.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from scheduler.schema.codes_entry import Code
+from scheduler.schema.codes_fairness import FAIRNESS_CODES
 from scheduler.schema.codes_files import FILE_CODES
 from scheduler.schema.codes_local import LOCAL_CODES
 from scheduler.schema.codes_run import RUN_CODES
 from scheduler.schema.codes_server import SERVER_CODES
 from scheduler.schema.codes_usage import USAGE_CODES
 
-TABLES = (USAGE_CODES, LOCAL_CODES, FILE_CODES, RUN_CODES, SERVER_CODES)
+TABLES = (USAGE_CODES, LOCAL_CODES, FILE_CODES, RUN_CODES, SERVER_CODES, FAIRNESS_CODES)
 
 CODES: Mapping[str, Code] = MappingProxyType(
     dict(sorted((code, entry) for table in TABLES for code, entry in table.items()))

@@ -43,8 +43,16 @@ class Reader(Protocol):
     def total(self, kind: type[R], field: str, *where: Where) -> int:
         """Sum of an integer field over the records that meet all conditions; 0 over none."""
 
-    def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
-        """Facts with a larger sequence, in order, none that could still be overtaken by an earlier one."""
+    def totals(
+        self, kind: type[R], fields: Sequence[str], by: Sequence[str], *where: Where
+    ) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Sums of integer fields for each combination of the text fields ``by``, over the records that meet all."""
+
+    def facts(self, after_seq: int, limit: int = 10_000, kinds: Sequence[str] = ()) -> list[Fact]:
+        """Facts with a larger sequence, in order, none that could still be overtaken by an earlier one.
+
+        kinds: only facts of these kinds, at most ten of them; empty for all.
+        """
 
     def fact(self, seq: int) -> Fact | None:
         """The committed fact of this sequence, whatever may still come before it; None when there is none."""

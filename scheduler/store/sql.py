@@ -31,6 +31,12 @@ _FACTS = {
         " (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) ORDER BY seq LIMIT :bound"
     ),
 }
+_FACTS_OF = {
+    dialect: text(str(statement).replace(" WHERE ", " WHERE kind IN :kinds AND ", 1)).bindparams(
+        bindparam("kinds", expanding=True)
+    )
+    for dialect, statement in _FACTS.items()
+}
 _FACT = text("SELECT at_ms, kind, body_json FROM fact WHERE seq = :seq")
 _APPEND = {
     "sqlite": text("INSERT INTO fact (kind, at_ms, body_json) VALUES (:kind, :at_ms, :body) RETURNING seq"),
@@ -85,9 +91,20 @@ class SqlReader:
         """Sum of an integer field over the records that meet all conditions."""
         return int(self._rows(statements_of(kind).total(field, where))[0][0])
 
-    def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
+    def totals(
+        self, kind: type[R], fields: Sequence[str], by: Sequence[str], *where: Condition
+    ) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Sums of integer fields for each combination of text fields."""
+        rows, width = self._rows(statements_of(kind).totals(fields, by, where)), len(by)
+        return {tuple(row[:width]): tuple(map(int, row[width:])) for row in rows}
+
+    def facts(self, after_seq: int, limit: int = 10_000, kinds: Sequence[str] = ()) -> list[Fact]:
         """Committed facts after a sequence, none that one with a smaller sequence could still overtake."""
-        rows = self._rows(_FACTS[self._dialect], {"after": after_seq, "bound": limit})
+        wanted = {"after": after_seq, "bound": limit}
+        if kinds:
+            rows = self._rows(_FACTS_OF[self._dialect], {**wanted, "kinds": list(kinds)})
+        else:
+            rows = self._rows(_FACTS[self._dialect], wanted)
         return [Fact(seq, at_ms, decode(kind, json.loads(body))) for seq, at_ms, kind, body in rows]
 
     def fact(self, seq: int) -> Fact | None:
@@ -130,9 +147,9 @@ class SqlWriter(SqlReader):
         """Raise unless everything written may be committed."""
         self._refuse(self._ledger.fault())
 
-    def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
+    def facts(self, after_seq: int, limit: int = 10_000, kinds: Sequence[str] = ()) -> list[Fact]:
         """Facts that were committed before; a transaction does not see its own."""
-        found = super().facts(after_seq, limit)
+        found = super().facts(after_seq, limit, kinds)
         if not self._first_own_seq:
             return found
         return [fact for fact in found if fact.seq < self._first_own_seq]

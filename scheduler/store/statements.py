@@ -110,6 +110,13 @@ class Statements(Generic[R]):
             raise ValueError(f"{self.shape.table}.{field} is not an integer field")
         return select(func.coalesce(func.sum(self.table.c[field]), 0)).where(*self.clauses(where))
 
+    def totals(self, fields: Sequence[str], by: Sequence[str], where: Sequence[Condition]) -> Select[Any]:
+        """Sums of integer fields by text fields; raises ValueError for others."""
+        self.shape.check_totals(fields, by)
+        groups = [self.table.c[name] for name in by]
+        sums = [func.sum(self.table.c[name]) for name in fields]
+        return select(*groups, *sums).where(*self.clauses(where)).group_by(*groups)
+
     def clauses(self, where: Sequence[Condition]) -> list[ColumnElement[bool]]:
         """SQL of the conditions; raises ValueError as ``Shape.plain_condition`` does."""
         return [self._clause(*condition) for condition in where]

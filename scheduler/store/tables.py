@@ -163,7 +163,9 @@ def _fact_model() -> None:
     ]
     annotations = {"seq": int | None, "kind": str, "at_ms": int, "body_json": str, "horizon": int}
     options = {"sqlite_strict": True, "sqlite_autoincrement": True}
-    _model(FACT, columns, annotations, (CheckConstraint("at_ms >= 0", name="at_ms_at_least_0"), options))
+    # What changes shares and capacity is rare among facts: who asks for its history must not read all of them.
+    parts = (CheckConstraint("at_ms >= 0", name="at_ms_at_least_0"), Index("ix_fact_kind_seq", "kind", "seq"))
+    _model(FACT, columns, annotations, (*parts, options))
 
 
 MODELS: dict[str, type[SQLModel]] = {}

@@ -78,6 +78,25 @@ def test_facts_come_back_as_they_were_appended(store: Store) -> None:
         assert view.facts(seqs[-1]) == view.facts(seqs[-1] + 1_000) == view.facts(0, 0) == []
 
 
+def test_facts_of_some_kinds(store: Store) -> None:
+    with store.write() as tx:
+        seqs = [
+            tx.append(body, 1) for body in (held("a"), PolicyApplied(1), JobReleased("a"), held("b"), PolicyApplied(2))
+        ]
+    with store.read() as view:
+        some = view.facts(0, kinds=("JobHeld", "PolicyApplied"))
+        assert [fact.seq for fact in some] == [seqs[0], seqs[1], seqs[3], seqs[4]]
+        assert [fact.body for fact in view.facts(seqs[0], 2, ("PolicyApplied", "JobHeld"))] == [
+            PolicyApplied(1),
+            held("b"),
+        ]
+        assert [fact.body for fact in view.facts(0, 1, ("JobReleased",))] == [JobReleased("a")]
+        assert view.facts(seqs[4], kinds=("JobHeld",)) == view.facts(0, kinds=("NodeSeen",)) == []
+    with store.write() as tx:
+        tx.append(held("c"), 1)
+        assert [fact.seq for fact in tx.facts(0, kinds=("JobHeld",))] == [seqs[0], seqs[3]]
+
+
 def test_a_transaction_does_not_read_its_own_facts(store: Store) -> None:
     with store.write() as tx:
         tx.append(held("a"), 1)

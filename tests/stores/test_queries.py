@@ -94,6 +94,11 @@ def test_searches_mean_what_python_means(store: Store, rng: random.Random) -> No
             assert view.select(AttemptRecord, *where, order=order, limit=limit) == ordered(expected, order)[:limit]
             assert view.count(AttemptRecord, *where) == len(expected)
             assert view.total(AttemptRecord, "gpus", *where) == sum(row.gpus for row in expected)
+            sums: dict[tuple[str, ...], tuple[int, ...]] = {}
+            for row in expected:
+                gpus, instants = sums.get((row.org, str(row.tier)), (0, 0))
+                sums[row.org, str(row.tier)] = (gpus + row.gpus, instants + row.admitted_at_ms)
+            assert view.totals(AttemptRecord, ("gpus", "admitted_at_ms"), ("org", "tier"), *where) == sums
 
 
 def test_a_transaction_searches_what_it_wrote(store: Store, rng: random.Random) -> None:
@@ -129,6 +134,7 @@ def test_nothing_there(store: Store) -> None:
         assert view.select(JobRecord) == []
         assert view.count(JobRecord, Where("state", "=", JobState.QUEUED)) == 0
         assert view.total(JobRecord, "nodes") == 0
+        assert view.totals(JobRecord, ("nodes",), ("org",)) == {}
         assert view.facts(0) == []
 
 
@@ -138,6 +144,8 @@ def test_sums_are_exact_beyond_floats(store: Store) -> None:
         tx.add(samples.job(2, submitted_at_ms=1))
     with store.read() as view:
         assert view.total(JobRecord, "submitted_at_ms") == 2**62 + 1
+        [sums] = view.totals(JobRecord, ("submitted_at_ms",), ("org",)).values()
+        assert sums == (2**62 + 1,)
 
 
 def test_many_values_of_one_in(store: Store) -> None:
@@ -181,5 +189,13 @@ def test_orders_keys_and_bounds_that_cannot_be(store: Store) -> None:
             view.select(JobRecord, limit=-1)
         with pytest.raises(ValueError, match="name"):
             view.total(JobRecord, "name")
+        for fields, by in (
+            (("name",), ("org",)),
+            (("nodes",), ("attempt",)),
+            (("colour",), ()),
+            (("nodes",), ("hue",)),
+        ):
+            with pytest.raises(ValueError, match="to sum or to group by"):
+                view.totals(JobRecord, fields, by)
         with pytest.raises(ValueError, match=r".+"):
             view.get(AttemptRecord, "job")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -57,13 +58,28 @@ class MemoryReader:
             raise ValueError(f"{shape_of(kind).table}.{field} is not an integer field")
         return sum(value for row in self._matching(kind, where) if (value := getattr(row, field)) is not None)
 
+    def totals(
+        self, kind: type[R], fields: Sequence[str], by: Sequence[str], *where: Condition
+    ) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Sums of integer fields for each combination of text fields."""
+        shape_of(kind).check_totals(fields, by)
+        sums: dict[tuple[str, ...], tuple[int, ...]] = {}
+        for row in self._matching(kind, where):
+            group = tuple(str(getattr(row, name)) for name in by)
+            before = sums.get(group, (0,) * len(fields))
+            sums[group] = tuple(total + getattr(row, name) for total, name in zip(before, fields, strict=True))
+        return sums
+
     def _matching(self, kind: type[R], where: Sequence[Condition]) -> list[R]:
         return self._table(kind).matching(Query(kind, where))
 
-    def facts(self, after_seq: int, limit: int = 10_000) -> list[Fact]:
+    def facts(self, after_seq: int, limit: int = 10_000, kinds: Sequence[str] = ()) -> list[Fact]:
         """Committed facts after a sequence."""
         self._table(CounterRecord)
         start = max(after_seq, 0)
+        if kinds:
+            wanted = (fact for fact in islice(self._facts, start, self._facts_end) if fact.kind in kinds)
+            return list(islice(wanted, limit))
         return self._facts[start : min(start + limit, self._facts_end)]
 
     def fact(self, seq: int) -> Fact | None:

@@ -23,6 +23,7 @@ from scheduler.services.effective import EffectivePolicies
 from scheduler.store.artifacts import MemoryArtifactStore
 from scheduler.store.files import MemoryLogStore, MemoryPackageStore
 from scheduler.store.memory import MemoryStore
+from scheduler.web import fairness_page
 from tests.support import asgi
 
 NOW_MS = 1_800_000_000_000
@@ -82,7 +83,7 @@ class Place:
             unready=list,
         )
         self.deps = dataclasses.replace(deps, **changes)
-        self.app: FastAPI = create_app(self.deps)
+        self.app: FastAPI = create_app(self.deps, pages=(fairness_page.router,))
         self.tokens: dict[str, str] = {}
         self._clients: dict[str, httpx.Client] = {}
         self._found(found)

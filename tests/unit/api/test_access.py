@@ -98,6 +98,8 @@ ROWS = (
     ),
     Row("GET", "/api/v1/quota", ANY),
     Row("GET", "/api/v1/usage", ANY),
+    Row("GET", "/api/v1/fairness", each(401, 403, 403, 403, 403, 200, 403, 403, 200)),
+    Row("GET", "/api/v1/fairness.csv", each(401, 403, 403, 403, 403, 200, 403, 403, 200)),
     Row("GET", "/api/v1/gpus", ANY),
     Row("POST", "/api/v1/tokens", each(401, 201, 201, 201, 201, 201, 201, 201, 201), json={"note": "mine"}),
     Row("GET", "/api/v1/tokens", ANY),

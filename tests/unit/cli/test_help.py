@@ -24,7 +24,7 @@ init check submit queue why logs cancel quota usage gpus login logout whoami doc
 help skill job:wait,get,events,artifacts,hold,release template:list,show
 token:create,list,revoke context:list,use,add,rm config:show policy:lint,diff,apply,history,rollback,show
 org:create,list,show project:create,list member:add,remove,list period:list,close invoice:list,get,verify,export
-credit:propose,approve,list,get,verify
+credit:propose,approve,list,get,verify fairness:report
 """
 
 

@@ -61,6 +61,7 @@ CREATE TABLE attempt (
   CONSTRAINT ck_attempt_stop_reason_known CHECK ("stop_reason" IN ('finish', 'cancel', 'evict', 'timeout', 'fail', 'lost')),
   CONSTRAINT ck_attempt_job_not_empty CHECK ("job" <> '')
 );
+CREATE INDEX ix_attempt_admitted_at_ms ON attempt (admitted_at_ms);
 CREATE INDEX ix_attempt_cluster_state ON attempt (cluster, state);
 CREATE INDEX ix_attempt_org_project ON attempt (org, project);
 CREATE INDEX ix_attempt_settled ON attempt (settled);
@@ -161,6 +162,7 @@ CREATE TABLE fact (
   CONSTRAINT pk_fact PRIMARY KEY (seq),
   CONSTRAINT ck_fact_at_ms_at_least_0 CHECK (at_ms >= 0)
 );
+CREATE INDEX ix_fact_kind_seq ON fact (kind, seq);
 CREATE TABLE finding (
   id TEXT COLLATE "C" NOT NULL,
   code TEXT COLLATE "C" NOT NULL,
@@ -248,6 +250,7 @@ CREATE TABLE job (
 CREATE INDEX ix_job_array ON job ("array");
 CREATE INDEX ix_job_org_project_state ON job (org, project, state);
 CREATE INDEX ix_job_state ON job (state);
+CREATE INDEX ix_job_submitted_at_ms ON job (submitted_at_ms);
 CREATE INDEX ix_job_submitted_seq ON job (submitted_seq);
 CREATE INDEX ix_job_user_name ON job ("user", name);
 CREATE TABLE lease (

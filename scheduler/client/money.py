@@ -1,4 +1,4 @@
-"""The client's calls about credit notes."""
+"""The client's calls about periods, invoices and credit notes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,40 @@ class Caller(Protocol):
     def _file(self, path: str, params: Mapping[str, str | int]) -> bytes: ...
 
 
-class CreditCalls:
+class MoneyCalls:
     """Propose, approve, read and verify; every call may be repeated."""
+
+    def periods(self: Caller) -> Listing[bodies.PeriodBody]:
+        """Billing periods."""
+        return self._get(Listing[bodies.PeriodBody], "/api/v1/periods")
+
+    def close_period(self: Caller, period: str = "") -> bodies.PeriodBody:
+        """Close a period, or the oldest open one: closed, or closing with what it waits for.
+
+        With an id a repeat asks how far it is; without one a repeat could close the next period, so it is sent once.
+        """
+        params = {"id": period}
+        return self._post(bodies.PeriodBody, "/api/v1/periods/close", None, params, repeatable=bool(period))
+
+    def invoices(self: Caller, *, period: str = "", org: str = "") -> Listing[bodies.InvoiceSummary]:
+        """Invoices the caller may see."""
+        return self._get(Listing[bodies.InvoiceSummary], "/api/v1/invoices", {"period": period, "org": org})
+
+    def invoice(self: Caller, number: str) -> bodies.InvoiceBody:
+        """An invoice with its canonical text."""
+        return self._get(bodies.InvoiceBody, f"/api/v1/invoices/{segment(number)}")
+
+    def invoice_csv(self: Caller, number: str) -> bytes:
+        """An invoice's lines as the server writes them in CSV."""
+        return self._file(f"/api/v1/invoices/{segment(number)}.csv", {})
+
+    def invoice_pdf(self: Caller, number: str, lang: str = "ko") -> bytes:
+        """An invoice as PDF, in a language."""
+        return self._file(f"/api/v1/invoices/{segment(number)}.pdf", {"lang": lang})
+
+    def verify_invoice(self: Caller, number: str) -> bodies.VerifyBody:
+        """Recompute an invoice from slices, rate card and policy."""
+        return self._get(bodies.VerifyBody, f"/api/v1/invoices/{segment(number)}/verify")
 
     def propose_credit(self: Caller, request: bodies.CreditRequest) -> bodies.CreditBody:
         """Ask to take something off an invoice; the same question again is the same proposal."""
