@@ -37,6 +37,8 @@ CREATE TABLE attempt (
   stop_at_ms BIGINT NOT NULL,
   notice_at_ms BIGINT NOT NULL,
   gone_at_ms BIGINT NOT NULL,
+  checkpoint_at_ms BIGINT NOT NULL,
+  checkpoint_step BIGINT,
   settled BOOLEAN NOT NULL,
   exit_code BIGINT,
   hold_until_ms BIGINT NOT NULL,
@@ -52,6 +54,7 @@ CREATE TABLE attempt (
   CONSTRAINT ck_attempt_stop_at_ms_at_least_0 CHECK ("stop_at_ms" >= 0),
   CONSTRAINT ck_attempt_notice_at_ms_at_least_0 CHECK ("notice_at_ms" >= 0),
   CONSTRAINT ck_attempt_gone_at_ms_at_least_0 CHECK ("gone_at_ms" >= 0),
+  CONSTRAINT ck_attempt_checkpoint_at_ms_at_least_0 CHECK ("checkpoint_at_ms" >= 0),
   CONSTRAINT ck_attempt_hold_until_ms_at_least_0 CHECK ("hold_until_ms" >= 0),
   CONSTRAINT ck_attempt_number_at_least_1 CHECK ("number" >= 1),
   CONSTRAINT ck_attempt_gpus_at_least_1 CHECK ("gpus" >= 1),
@@ -253,6 +256,12 @@ CREATE INDEX ix_job_state ON job (state);
 CREATE INDEX ix_job_submitted_at_ms ON job (submitted_at_ms);
 CREATE INDEX ix_job_submitted_seq ON job (submitted_seq);
 CREATE INDEX ix_job_user_name ON job ("user", name);
+CREATE TABLE key (
+  name TEXT COLLATE "C" NOT NULL,
+  secret TEXT COLLATE "C" NOT NULL,
+  CONSTRAINT pk_key PRIMARY KEY (name),
+  CONSTRAINT ck_key_name_not_empty CHECK ("name" <> '')
+);
 CREATE TABLE lease (
   name TEXT COLLATE "C" NOT NULL,
   holder TEXT COLLATE "C" NOT NULL,
