@@ -33,7 +33,7 @@ lang_option = option(
     type=click.Choice(("ko", "en")),
     metavar="LANG",
     default="ko",
-    help="Language of PDFs: ko or en; ko without it.",
+    help="Language of documents: ko or en; ko without it.",
 )
 
 
@@ -45,7 +45,7 @@ def document_options(function: Any) -> Any:
             metavar="PATH",
             default="",
             group=OUTPUT,
-            help="Write CSV, text or PDF to this file, not to standard output.",
+            help="Write it to this file, not to standard output.",
         ),
         lang_option,
     ):

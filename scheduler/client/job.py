@@ -115,7 +115,7 @@ def checkpointed(step: int | None = None) -> bool:
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=REPORT_SECONDS) as answer:  # noqa: S310 - as above
+        with urllib.request.urlopen(request, timeout=REPORT_SECONDS) as answer:  # noqa: S310 - the scheme is looked at above
             return bool(answer.status == 200)
     except (OSError, ValueError):  # also every answer that is an error, and a wrong URL
         _quiet["until"] = time.monotonic() + QUIET_SECONDS

@@ -43,8 +43,15 @@ fairness = group(
 @option("--since", metavar="WHEN", default="", help="From this instant: a date (Korean time), RFC 3339, or 7d ago.")
 @option("--until", metavar="WHEN", default="", help="Up to this instant.")
 @option("--public", is_flag=True, help="The public view of a closed period: nothing about fewer than 5 organisations.")
-@option("--lang", type=click.Choice(LANGS), metavar="LANG", default="ko", group=OUTPUT, help="Of the page: ko or en.")
-@option("--file", metavar="FILE", default="", group=OUTPUT, help="Write it to this file instead.")
+@option(
+    "--lang",
+    type=click.Choice(LANGS),
+    metavar="LANG",
+    default="ko",
+    group=OUTPUT,
+    help="Language of documents: ko or en; ko without it.",
+)
+@option("--file", metavar="PATH", default="", group=OUTPUT, help="Write it to this file, not to standard output.")
 @output_option("table", "json", "yaml", "csv", "html")
 def report(
     session: Session, period: str, since: str, until: str, public: bool, lang: str, file: str, output: str

@@ -11,6 +11,7 @@ from scheduler.cli import exits
 from scheduler.cli.arguments import INVOICE as INVOICE_NUMBER
 from scheduler.cli.arguments import ORG, PERIOD
 from scheduler.cli.base import EXITS_API, command, group, option, output_option
+from scheduler.cli.clean import shortened
 from scheduler.cli.delivery import DOCUMENT_SHAPES, deliver, document_options, lang_option, sum_holds
 from scheduler.cli.session import Session
 from scheduler.cli.streams import put
@@ -19,6 +20,7 @@ from scheduler.core.errors import Fatal
 if TYPE_CHECKING:
     from scheduler.schema.bodies import InvoiceBody
 
+NO_PERIOD = "DURE-3007"
 NOT_UNDERSTOOD = "DURE-8003"
 TOTALS = ("product_won", "funder_won", "discount_won", "tenant_won")
 
@@ -121,7 +123,7 @@ def verify(session: Session, number: str, output: str) -> int:
     see_also=("invoice list", "invoice verify"),
 )
 @option("--period", type=PERIOD, metavar="PERIOD", required=True, help="The invoices of this period.")
-@option("--to", "folder", metavar="FOLDER", required=True, help="Where the files are written; it is made if need be.")
+@option("--to", "folder", metavar="FOLDER", required=True, help="Folder to write them to; it is made if need be.")
 @lang_option
 @option("--no-pdf", is_flag=True, help="JSON and CSV only.")
 def export(session: Session, period: str, folder: str, lang: str, no_pdf: bool) -> None:
@@ -132,7 +134,22 @@ def export(session: Session, period: str, folder: str, lang: str, no_pdf: bool) 
     """
     from scheduler.cli.delivery import Export
 
+    _require_known(session, period)
     Export(session, folder, "" if no_pdf else lang).run(period)
+
+
+def _require_known(session: Session, period: str) -> None:
+    """Raise Fatal for a period that is not there, as far as the user may know: not everybody may list periods."""
+    from scheduler.client.errors import ApiRefused
+
+    if session.client.invoices(period=period).items:
+        return
+    try:
+        known = {item.id for item in session.client.periods().items}
+    except ApiRefused:
+        return
+    if period not in known:
+        raise Fatal(NO_PERIOD, f"there is no period {shortened(period)}", "dure period list")
 
 
 def _totals(body: InvoiceBody) -> dict[str, int]:

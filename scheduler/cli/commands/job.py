@@ -71,7 +71,9 @@ def events(session: Session, name: str, output: str) -> None:
 @option(
     "--get", metavar="[PATTERN]", is_flag=False, flag_value="*", default=None, help="Fetch them, or those that fit."
 )
-@option("--to", metavar="FOLDER", default=".", show_default=True, help="Where to put them; made if need be.")
+@option(
+    "--to", metavar="FOLDER", default=".", show_default=True, help="Folder to write them to; it is made if need be."
+)
 @output_option()
 def artifacts(session: Session, name: str, attempt: int | None, get: str | None, to: str, output: str) -> None:
     """List or fetch the files that a job has handed over.

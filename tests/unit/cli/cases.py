@@ -44,6 +44,7 @@ class Row:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
+PROPOSED = "a6k5rztke2zv"
 LONELY = "--server http://127.0.0.1:1 --context none"
 JOBS = {
     "submit": Row(
@@ -92,13 +93,33 @@ JOBS = {
     "cancel": Row("cancel llm-sft", ("cancel none-of-mine", "cancel llm-sft pretrain"), changes=True),
     "job get": Row("job get pretrain", ("job get none-of-mine",), more=("job get ablation",)),
     "job events": Row("job events tokenize", ("job events none-of-mine",)),
+    "job artifacts": Row(
+        "job artifacts tokenize",
+        (
+            "job artifacts none-of-mine",
+            "job artifacts tokenize --attempt 9",
+            "job artifacts tokenize --get none --to x",
+        ),
+        more=("job artifacts pretrain",),
+    ),
     "job hold": Row("job hold llm-sft", ("job hold pretrain", "job hold none-of-mine"), changes=True),
     "job release": Row("job release sweep", ("job release tokenize",), user="lee", changes=True),
 }
 SHARES = {
     "gpus": Row("gpus", ("gpus --all",), more=()),
     "quota": Row("quota", ("quota --org seohae", "quota --flavor h200")),
-    "usage": Row("usage", ("usage --since yesterday", "usage --org hanul-ai --project seohae/vision"), user="audit"),
+    "usage": Row(
+        "usage",
+        ("usage --since yesterday", "usage --org hanul-ai --project seohae/vision", "usage --by colour"),
+        user="audit",
+        more=("usage --by project,day", "usage --by user,tier -o csv"),
+    ),
+    "fairness report": Row(
+        "fairness report --period manual-0001",
+        ("fairness report --period manual-0009", "fairness report --period manual-0001 --since 7d"),
+        user="audit",
+        more=("fairness report --period manual-0001 --public",),
+    ),
 }
 IDENTITY = {
     "login": Row(
@@ -147,6 +168,19 @@ ADMINISTRATION = {
         user="admin",
         changes=True,
     ),
+    "policy diff": Row(
+        "policy diff policy.yaml",
+        ("policy diff wrong-policy.yaml", "policy diff 1 9", "policy diff none.yaml"),
+        user="admin",
+        more=("policy diff 1 1",),
+    ),
+    "policy history": Row("policy history", ("policy history --limit 0",), user="admin"),
+    "policy rollback": Row(
+        'policy rollback 1 --reason "C-206"',
+        ("policy rollback 1", 'policy rollback 9 --reason "C-206"'),
+        user="admin",
+        changes=True,
+    ),
     "policy show": Row("policy show", ("policy show 9", "policy show 0"), user="admin", more=("policy show --text",)),
     "org create": Row(
         "org create areum --class university --title '아름대학교'",
@@ -188,6 +222,33 @@ MONEY = {
     ),
     "invoice list": Row("invoice list", ("invoice list --period ../x",), user="audit"),
     "invoice get": Row("invoice get DURE-2026-000001", ("invoice get DURE-2026-000002",), user="lee"),
+    "invoice export": Row(
+        "invoice export --period manual-0001 --to written --no-pdf",
+        ("invoice export --period manual-0009 --to written", "invoice export --period manual-0001 --to written"),
+        user="audit",
+        here=True,
+    ),
+    "credit propose": Row(
+        'credit propose DURE-2026-000001 --reason 02 --explanation "a node was slow" --line 1=0.25',
+        (
+            'credit propose DURE-2026-000001 --reason 02 --explanation "x" --line 1=900',
+            'credit propose DURE-2026-000001 --reason 99 --explanation "x"',
+            'credit propose DURE-2026-000009 --reason 06 --explanation "x"',
+        ),
+        user="admin",
+        changes=True,
+    ),
+    "credit approve": Row(
+        f"credit approve {PROPOSED} --yes",
+        ("credit approve none --yes", f"credit approve {PROPOSED}"),
+        user="yoon",
+        changes=True,
+    ),
+    "credit list": Row("credit list", ("credit list --invoice ../x",), user="audit"),
+    "credit get": Row(
+        "credit get DURE-CN-2026-000001", ("credit get none",), user="audit", more=(f"credit get {PROPOSED}",)
+    ),
+    "credit verify": Row("credit verify DURE-CN-2026-000001", ("credit verify none",), user="audit"),
     "invoice verify": Row("invoice verify DURE-2026-000001", ("invoice verify none",), user="audit"),
 }
 RUNNING = {

@@ -6,6 +6,7 @@ the world behind it can be exchanged, so that a command that changes something m
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 import time
@@ -17,11 +18,17 @@ import uvicorn
 
 from scheduler.api.app import create_app
 from scheduler.api.deps import Deps
+from scheduler.client.artifacts import send_list, send_part
 from scheduler.client.http import Client
 from scheduler.core.accounting.invoice_model import Party
 from scheduler.core.records import MemberRecord
 from scheduler.schema.bodies import (
+    ArtifactFile,
+    ArtifactLeftOut,
+    ArtifactsRequest,
     AssignmentBody,
+    CreditRequest,
+    LineLeft,
     MemberRequest,
     ObservationBody,
     OrgRequest,
@@ -47,6 +54,7 @@ START_MS = 1_793_577_600_000  # 2026-11-02T00:00:00Z, nine in the morning of a M
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 START_SECONDS_MAX = 20.0
 CLUSTER = "seoul"
+RESULT = b'{"accuracy": 0.97}\n'
 NODES = (("n1", "h100-80g", 4), ("n2", "h100-80g", 4), ("n3", "a100-80g", 2))
 POLICY = """\
 apiVersion: dure.dev/v1alpha1
@@ -84,6 +92,7 @@ MEMBERS = (
     ("lee", "org-admin", "org:hanul-ai"),
     ("park", "member", "project:seohae/vision"),
     ("audit", "auditor", "all"),
+    ("yoon", "admin", "all"),
     (f"operator:{CLUSTER}", "operator", f"cluster:{CLUSTER}"),
 )
 
@@ -212,9 +221,26 @@ class World:
             self.now_ms += number * 30 * MINUTE_MS
             self.end(attempt, code)
         self.turn()
+        result = ArtifactFile(path="result.json", size=len(RESULT), sha256=hashlib.sha256(RESULT).hexdigest())
+        left_out = ArtifactLeftOut(path="latest", why="it is a link")
+        job = attempts[0][0].job
+        send_list(self._operator(), CLUSTER, job, 1, ArtifactsRequest(files=[result], left_out=[left_out]))
+        send_part(self._operator(), CLUSTER, job, 1, 0, 0, RESULT)
         self.client().close_period("manual-0001")
         self.turn()
         self.turn()
+        self._corrected()
+
+    def _corrected(self) -> None:
+        """A credit note that two administrators agreed on, and one more that is proposed."""
+        for explanation, left_milli_gpu_ms in (("노드가 느렸다", HOUR_MS * 1_000), ("한 번 더", 0)):
+            line = LineLeft(number=1, left_milli_gpu_ms=left_milli_gpu_ms)
+            asked = CreditRequest(invoice="DURE-2026-000001", reason="02", explanation=explanation, lines=(line,))
+            proposed = self.client().propose_credit(asked)
+            self.now_ms += MINUTE_MS
+            if left_milli_gpu_ms:
+                self.client("yoon").approve_credit(proposed.id)
+            self.now_ms += MINUTE_MS
 
     def _this_month(self) -> None:
         """One job runs, three wait for different things, one is held, one has been cancelled."""

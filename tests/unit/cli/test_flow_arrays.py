@@ -21,7 +21,7 @@ def test_the_plan_and_what_follows_are_of_the_whole_array(admin: Dure, project: 
     array = result.out.removeprefix("array/").partition(" ")[0]
     assert result.out == f"array/{array} held, 8 jobs\n"
     # In tier guaranteed: 2,900 won x 0.05 x (1 h + 2 min of grace) x 8 jobs = 1,198.67 won.
-    assert "\n  Array  2-9%3: 8 jobs, at most 3 at once; at most ₩1,199 for all\n" in result.err
+    assert "\n  Array    2-9%3: 8 jobs, at most 3 at once; at most ₩1,199 for all\n" in result.err
     assert f"dure logs -f {array}.2\n" in result.err
     assert f"dure cancel {array}\n" in result.err
     admin("cancel", array).succeeds()

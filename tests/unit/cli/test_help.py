@@ -95,6 +95,7 @@ def test_same_option_same_meaning() -> None:
     several = {name: texts for name, texts in meanings.items() if len(texts) > 1}
     assert set(several) <= {
         "--attempt",
+        "--file",
         "--gpus",
         "--policy",
         "--context",

@@ -10,7 +10,20 @@ revision = "0001"
 down_revision: str | None = None
 
 TABLES = (
-    *("job", "attempt", "rank", "node", "cluster", "observation", "finding", "policy", "key", "rate_card", "org", "project"),
+    *(
+        "job",
+        "attempt",
+        "rank",
+        "node",
+        "cluster",
+        "observation",
+        "finding",
+        "policy",
+        "key",
+        "rate_card",
+        "org",
+        "project",
+    ),
     *("member", "token", "idempotency", "lease", "counter", "cycle", "checkpoint", "slice", "ledger_entry"),
     *("ledger_tx", "period", "invoice", "waiting", "artifact", "fact"),
     *("credit_proposal", "credit_note", "rendering"),
