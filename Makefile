@@ -41,6 +41,7 @@ bench: install ## Measure the numbers docs/performance.md promises
 
 prove: install ## Random failures against the real thing, longer than the tests
 	@$(PY) -m scripts.prove
+	@$(PY) -m scripts.prove_worlds
 
 lint: install ## ruff and mypy, nothing changed
 	@$(PY) -m ruff check --quiet .

@@ -18,6 +18,10 @@ SHARE_MIN_PERCENT = 20
 PREMISES = (
     "S1 conservation",
     "S2 gang",
+    "S3 guarantee",
+    "S9 no loops",
+    "an eviction",
+    "an attempt after an eviction",
     "S5 work conservation",
     "S12 replay",
     "S13 explained",

@@ -57,7 +57,7 @@ def offered(dure: Dure, line: str, env: Mapping[str, str], shell: str = "bash") 
 # Line so far -> some of what is offered for its last word.
 LINES = {
     "jobs by name": ("dure why pre", ["plain,pretrain"]),
-    "jobs by id": ("dure cancel q7f3k2aba", ["plain,q7f3k2abai", "plain,q7f3k2abaf"]),
+    "jobs by id": ("dure cancel q7f3k2aba", ["plain,q7f3k2abal", "plain,q7f3k2abak"]),
     "more than one": ("dure cancel pretrain llm", ["plain,llm-sft"]),
     "a job name": ("dure queue --name tok", ["plain,tokenize"]),
     "projects": ("dure usage --project h", ["plain,hanul-ai/nlp"]),

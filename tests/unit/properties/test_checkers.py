@@ -142,3 +142,38 @@ def test_after_is_the_next_instant() -> None:
     quiet = after(snapshot, plan)
     assert {attempt.job for attempt in quiet.live} == {"r1"} | {step.job for step in plan.steps}
     assert {job.job for job in quiet.pending} == {job.job for job in snapshot.pending} - {s.job for s in plan.steps}
+
+
+RECLAIM = """
+node n1 h100 8
+tree /a h100 g=4
+run g1 /b/o/p/u h100 1x1 guaranteed on n1       # by a policy before this one
+run r1 /b/o/p/u h100 1x3 borrow on n1 saved=-1m
+run s1 /b/o/p/u h100 1x4 scavenge on n1
+pend j1 /a/o/p/u h100 1x4 guaranteed
+"""
+TAKEN: dict[str, tuple[str, Break]] = {
+    "nothing is taken back": ("S3 guarantee", lambda plan: replace(plan, steps=(), awaited={})),
+    "from a guaranteed gang": ("S9 no loops", lambda plan: first(plan, victims=(("g1", 1), ("s1", 1)))),
+    "from a borrower without need": ("S9 no loops", lambda plan: first(plan, victims=(("r1", 1), ("s1", 1)))),
+    "from too few": ("S9 no loops", lambda plan: first(plan, victims=(("r1", 1),))),
+    "from nobody": ("S9 no loops", lambda plan: first(plan, victims=())),
+    "from one twice": ("S9 no loops", lambda plan: first(plan, victims=(("s1", 1), ("s1", 1)))),
+    "on a node that is not there": ("S9 no loops", lambda plan: first(plan, ranks=on("n9", gpus=4))),
+    "half a gang": ("S2 gang", lambda plan: first(plan, ranks=())),
+    "untold": ("S13 explained", lambda plan: replace(plan, awaited={})),
+    "told of more than is free": (
+        "S13 explained",
+        lambda plan: replace(plan, awaited={"j1": plan.awaited["j1"]._replace(free=1_000)}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "spoil"), TAKEN.values(), ids=TAKEN.keys())
+def test_a_wrong_reclaim_is_found(name: str, spoil: Break) -> None:
+    snapshot = world(RECLAIM)
+    plan = decide(snapshot)
+    assert plan.reclaims[0].victims == (("s1", 1),)
+    assert check_all(snapshot, plan) == []
+    item = next(item for item in PROPERTIES if item.name == name)
+    assert item.check(snapshot, spoil(plan)) != []
