@@ -1,37 +1,49 @@
 """The main job end to end on this machine, through the public command line only; writes demo-out/.
 
-Three classes, six organisations, sixteen real training jobs on eight logical GPUs of two flavors: more demand than
-GPUs, gangs of one to four, borrowing, one submission refused, one job failing, one cancelled; then shares, one
-``why``, the closed period and its invoices, and demo-out/report.json with what was checked.
-Exit status: 0 when everything that must hold holds, 1 otherwise with a sentence, 130 when it was stopped by a key.
+Three classes, six organisations, sixteen real training jobs on eight logical GPUs of two flavors: lent GPUs are taken
+back for their owner and the borrower resumes from its checkpoint; then more demand than GPUs, gangs of one to four, one
+submission refused, one job failing, one cancelled; then the closed period, invoices as PDF, fairness reports, and
+demo-out/report.json with what was checked. Killed at any moment, it leaves nothing that the next run does not end.
+Exit status: 0 when everything that must hold holds, 1 otherwise with a sentence, 130 when it was stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.demo_parts import report
-from scripts.demo_parts.cast import GPUS_TOTAL, JOBS, ORGS, POLICY, REFUSED, DemoJob
+from scripts.demo_parts import lending, papers, report
+from scripts.demo_parts.cast import BORROWER, CLAIMANT, GPUS_TOTAL, JOBS, ORGS, POLICY, REFUSED, submission
 from scripts.demo_parts.cli import Cli, DemoFailed
+from scripts.demo_parts.leftovers import clear, only_run
 from scripts.demo_parts.servers import dure_up, prometheus
 from scripts.demo_parts.watch import Watch
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo-out"
-TRAINING = ROOT / "examples"
 ACCURACY_MIN = 0.9
 REFUSED_EXIT = 7
 INTERRUPTED_EXIT = 130
 DEMO_SECONDS_MAX = 360
 CLEAN_SECONDS_MAX = 60
 MS_PER_SECOND = 1_000
+PLACES = {
+    "invoices/*-ko.pdf": "six invoices in Korean; as JSON and CSV beside them, and SHA256SUMS of all",
+    "invoices/en/*-en.pdf": "the same in English",
+    "fairness.html": "who was entitled to what and got it, as administrators and auditors see it; also .csv, .json",
+    "fairness-public.html": "the same as anybody may see it: nothing about fewer than five organisations",
+    "report.json": "every figure that was checked here",
+    "policy.yaml": "the policy and the rate card that were in force",
+    "dure-up.log": "what the control plane said",
+}
+"""Inside demo-out, with a word for each."""
 
 
 def say(text: str = "") -> None:
@@ -59,27 +71,10 @@ def register(admin: Cli, server: str) -> dict[str, Cli]:
     return people
 
 
-def submission(job: DemoJob) -> list[str]:
-    """The command that submits a job of the demo."""
-    project = f"{job.org}/digits"
-    resources = [
-        "--project",
-        project,
-        "--name",
-        job.name,
-        "--gpus",
-        f"{job.flavor}:{job.gpus}",
-        "--nodes",
-        str(job.nodes),
-    ]
-    place = ["--time", "10m", "--entrypoint", "ray", "--workdir", str(TRAINING), "--yes", "-o", "id"]
-    return ["submit", *resources, *place, "--", "python", "train_digits.py", "--epochs", "6", *job.extra.split()]
-
-
-def submit_all(people: dict[str, Cli]) -> dict[str, str]:
-    """Submit the sixteen jobs and the one that is refused; returns job id by name."""
+def submit_crowd(people: dict[str, Cli]) -> dict[str, str]:
+    """Submit the other jobs and the one that is refused; returns job id by name."""
     ids = {}
-    for job in JOBS:
+    for job in (job for job in JOBS if job not in (BORROWER, CLAIMANT)):
         ids[job.name] = people[job.org].run(*submission(job)).strip()
         say(f"  {job.org:<16} {job.name:<14} {job.nodes} x {job.gpus} {job.flavor:<5} -> job {ids[job.name]}")
     refusal = people[REFUSED.org].call(*submission(REFUSED))
@@ -152,21 +147,6 @@ def trainings(people: dict[str, Cli], jobs: list[dict[str, Any]]) -> list[dict[s
     return found
 
 
-def invoices(admin: Cli) -> tuple[dict[str, Any], dict[str, bool]]:
-    """Close the period, keep every invoice as JSON and CSV, verify each."""
-    period = admin.json("period", "close", "--yes", "--wait-timeout", "60s")
-    say(admin.run("invoice", "list").rstrip())
-    folder = OUT / "invoices"
-    folder.mkdir()
-    verified = {}
-    for invoice in admin.items("invoice", "list"):
-        number = invoice["number"]
-        (folder / f"{number}.json").write_text(admin.json("invoice", "get", number)["text"], encoding="utf-8")
-        (folder / f"{number}.csv").write_text(admin.run("invoice", "get", number, "-o", "csv"), encoding="utf-8")
-        verified[number] = admin.call("invoice", "verify", number).returncode == 0
-    return period, verified
-
-
 def prometheus_gap(address: str, server: str, token: str, since_ms: int) -> list[str]:
     """The gap between Prometheus and the ledger, a line for each organisation; empty without Prometheus."""
     if not address:
@@ -181,11 +161,26 @@ def prometheus_gap(address: str, server: str, token: str, since_ms: int) -> list
     return texts
 
 
+def act(admin: Cli, people: dict[str, Cli], deadline: float) -> tuple[list[dict[str, Any]], float]:
+    """All that happens to jobs: lending, the claim, the crowd; the ended jobs and how long the claimant waited."""
+    headline("an idle pool: a class borrows what the others leave")
+    ids = {BORROWER.name: lending.lend(people[BORROWER.org], say)}
+    headline("its owner comes: lent GPUs are taken back")
+    ids[CLAIMANT.name] = lending.claim(people[CLAIMANT.org], say)
+    headline("everybody comes: more demand than GPUs")
+    ids |= submit_crowd(people)
+    headline("progress")
+    jobs = watch_jobs(admin, people, ids, deadline)
+    headline(f"dure job events {ids[BORROWER.name]}: {BORROWER.name} from its submission to its end")
+    say(people[BORROWER.org].run("job", "events", ids[BORROWER.name]).rstrip())
+    waited = lending.claim_seconds(people[CLAIMANT.org].items("job", "events", ids[CLAIMANT.name]))
+    return jobs, waited
+
+
 def run(started: float) -> dict[str, Any]:
     """The whole demo; returns what goes into report.json."""
-    policy = OUT / "policy.yaml"
+    policy, data = OUT / "policy.yaml", OUT / "data"
     policy.write_text(POLICY, encoding="utf-8")
-    data = OUT / "data"
     since_ms = round(time.time() * MS_PER_SECOND)
     headline("dure up: control plane and operator on this machine")
     with dure_up(data, policy, OUT / "dure-up.log") as up, prometheus(OUT / "prometheus", up.url) as second:
@@ -195,43 +190,65 @@ def run(started: float) -> dict[str, Any]:
         say(admin.run("gpus").rstrip())
         headline("organisations of three classes")
         people = register(admin, server)
-        headline("submissions: more demand than GPUs")
-        ids = submit_all(people)
-        headline("progress")
         with ended_afterwards(admin):
-            jobs = watch_jobs(admin, people, ids, started + DEMO_SECONDS_MAX)
+            jobs, waited_seconds = act(admin, people, started + DEMO_SECONDS_MAX)
         headline("results")
         results = trainings(people, jobs)
+        records = report.records_of(data)
+        headline("taken back and resumed")
+        resumes = lending.resumes(people, jobs, records)
+        lending.tell(resumes, say)
+        say(f"  {CLAIMANT.org:<16} {CLAIMANT.name:<14} had its GPUs {waited_seconds:.1f} s after it asked")
         headline("usage")
         say(admin.run("usage").rstrip())
-        headline("the period is closed; invoices")
-        period, verified = invoices(admin)
-        usage = admin.items("usage")
+        headline("the period is closed: invoices")
+        period, verified = papers.invoices(admin, OUT, say)
+        headline("fairness of the period")
+        pool = papers.fairness(admin, period["id"], OUT, say)
+        seconds = report.gpu_seconds(records, admin.items("usage"))
         headline("second opinion: Prometheus against the ledger")
         gaps = prometheus_gap(second, server, token, since_ms)
-        states = {state: sum(job["state"] == state for job in jobs) for state in sorted({job["state"] for job in jobs})}
-        records = report.records_of(data)
-    seconds = report.gpu_seconds(records, usage)
+    checks = report.invariants(records, jobs, seconds, verified) + lending.rows(resumes, waited_seconds)
+    evicted = sum(attempt["notice"] == "evict" for attempt in records["attempts"])
     return {
         "seconds": round(time.monotonic() - started, 1),
-        "jobs_by_state": states,
+        "jobs_by_state": dict(sorted(Counter(job["state"] for job in jobs).items())),
         "refused_submissions": 1,
         "trainings": results,
+        "claim_seconds": waited_seconds,
+        "resumes": [resume._asdict() for resume in resumes],
         "gpu_seconds": seconds,
         "prometheus": gaps,
         "period": period,
-        "invariants": report.invariants(records, jobs, seconds, verified),
+        "fairness": pool,
+        "invariants": checks + papers.rows(OUT, records, pool, evicted),
         "files": report.files_of(OUT),
     }
+
+
+def verdict(found: dict[str, Any]) -> int:
+    """Say what holds and where everything lies; the exit status."""
+    headline("what was checked")
+    for row in found["gpu_seconds"]:
+        pair = f"records {row['records_gpu_seconds']:.3f} GPU-s, ledger {row['ledger_gpu_seconds']:.3f} GPU-s"
+        say(f"  {row['org']:<16} {pair}{'' if row['equal'] else '  DIFFERENT'}")
+    for row in found["invariants"]:
+        mark = "FAIL" if row["broken"] else "ok  "
+        say(f"  {mark} {row['name']} ({row['checked']} checked, {row['broken']} broken)")
+    headline(f"done in {found['seconds']} s; what there is to look at")
+    for place, what in PLACES.items():
+        say(f"  {f'{OUT.name}/{place}':<36} {what}")
+    return 1 if any(row["broken"] for row in found["invariants"]) else 0
 
 
 def main() -> int:
     """Run, write the report, and say what holds."""
     started = time.monotonic()
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        found = run(started)
+        with only_run(Path(__file__)):
+            clear(OUT)
+            found = run(started)
     except DemoFailed as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -239,15 +256,7 @@ def main() -> int:
         print("demo: stopped; nothing of it runs any more", file=sys.stderr)
         return INTERRUPTED_EXIT
     (OUT / "report.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    headline("what was checked")
-    for row in found["gpu_seconds"]:
-        pair = f"records {row['records_gpu_seconds']:.3f} GPU-s, ledger {row['ledger_gpu_seconds']:.3f} GPU-s"
-        say(f"  {row['org']:<16} {pair}{'' if row['equal'] else '  DIFFERENT'}")
-    for row in found["invariants"]:
-        verdict = "FAIL" if row["broken"] else "ok  "
-        say(f"  {verdict} {row['name']} ({row['checked']} checked, {row['broken']} broken)")
-    say(f"\nDone in {found['seconds']} s. Look at demo-out/report.json, demo-out/invoices/ and demo-out/dure-up.log.")
-    return 1 if any(row["broken"] for row in found["invariants"]) else 0
+    return verdict(found)
 
 
 if __name__ == "__main__":

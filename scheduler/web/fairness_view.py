@@ -93,7 +93,7 @@ class FairnessPage:
         orgs = [share for share in found.shares if share.level == "organisation"]
         if orgs:
             parts.append(self._shares("orgs", "organisation", orgs))
-        if found.lorenz:
+        if len(found.lorenz) > 2:  # Two points are the line of equality, whatever was received.
             parts.append(self._lorenz())
         if found.waits:
             parts.append(self._waits())

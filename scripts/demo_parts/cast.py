@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+TRAINING = Path(__file__).resolve().parents[2] / "examples"
+EPOCHS = 6
+"""What every job of the demo trains."""
+GRACE_SECONDS = 20
+"""Of a borrower, between its notice and its end by force; the policy below says the same."""
 
 FLAVORS = {"h100-80g": "2x2", "a100-80g": "2x2"}
 """Logical GPUs: two nodes of two GPUs for each flavor, eight GPUs in all."""
@@ -16,7 +23,7 @@ timezone: Asia/Seoul
 flavors:
   h100-80g: {exchange: 1.0, resource: nvidia.com/gpu, selector: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}}
   a100-80g: {exchange: 0.45, resource: nvidia.com/gpu, selector: {nvidia.com/gpu.product: NVIDIA-A100-SXM4-80GB}}
-tiers: {guaranteed: {}, borrow: {price: 0.4, grace: 10m}, scavenge: {price: 0.1, grace: 2m}}
+tiers: {guaranteed: {}, borrow: {price: 0.4, grace: 20s}, scavenge: {price: 0.1, grace: 10s}}
 half_life: 7d
 limits:
   {max_gpus_per_job: 4, default_time: 10m, max_time: 1h, max_pending_per_project: 50, checkpoint_interval_max: 10m}
@@ -71,14 +78,14 @@ class DemoJob:
 ORGS = (
     Org("haneul-univ", "university", "Haneul University"),
     Org("bada-univ", "university", "Bada University"),
-    Org("hanbit-ai", "sme", "Hanbit AI Inc.", "124-81-00998"),
-    Org("mirae-parts", "sme", "Mirae Parts Co.", "220-81-62517"),
-    Org("saessak-lab", "startup", "Saessak Lab", "120-81-47521"),
+    Org("hanbit-ai", "sme", "Hanbit AI Inc.", "999-81-00015"),
+    Org("mirae-parts", "sme", "Mirae Parts Co.", "999-81-00029"),
+    Org("saessak-lab", "startup", "Saessak Lab", "999-81-00034"),
     Org("dallim-robotics", "startup", "Dallim Robotics"),
 )
 
 JOBS = (
-    DemoJob("hanbit-ai", "wide-sweep", "h100", 2, 2),
+    DemoJob("hanbit-ai", "wide-sweep", "h100", 2, 2, extra="--min-seconds 20"),
     DemoJob("saessak-lab", "first-model", "a100", 2, 2),
     DemoJob("haneul-univ", "thesis-a", "a100", 2, 1),
     DemoJob("haneul-univ", "thesis-b", "h100", 1, 1),
@@ -95,5 +102,15 @@ JOBS = (
     DemoJob("bada-univ", "replicate", "a100", 1, 1),
     DemoJob("dallim-robotics", "walk", "h100", 1, 1),
 )
+BORROWER, CLAIMANT = JOBS[0], JOBS[3]
+"""The first borrows every H100 of an idle pool; the second is inside what its class is guaranteed."""
 REFUSED = DemoJob("saessak-lab", "too-big", "h100", 4, 2, expect="refused")
 """Eight GPUs where the policy allows four a job."""
+
+
+def submission(job: DemoJob) -> list[str]:
+    """The command that submits a job of the demo and prints its id."""
+    resources = ["--gpus", f"{job.flavor}:{job.gpus}", "--nodes", str(job.nodes), "--time", "10m"]
+    place = ["--project", f"{job.org}/digits", "--entrypoint", "ray", "--workdir", str(TRAINING)]
+    training = ["python", "train_digits.py", "--epochs", str(EPOCHS), *job.extra.split()]
+    return ["submit", "--name", job.name, *resources, *place, "--yes", "-o", "id", "--", *training]

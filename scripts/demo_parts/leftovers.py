@@ -1,13 +1,19 @@
-"""The processes of a data folder's attempts, which outlive ``dure up`` on purpose, and how to end them all."""
+"""What a run leaves behind: the attempts of a data folder, which outlive ``dure up`` on purpose, and of a run that was
+killed the servers too; how to end them all, and how to be the only run.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from scripts.demo_parts.cli import DemoFailed
 
 END_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.05
@@ -49,6 +55,47 @@ def end_tree(data: Path) -> None:
         if time.monotonic() >= deadline:
             return
         time.sleep(POLL_SECONDS)
+
+
+def servers_of(folder: Path) -> list[int]:
+    """The living ``dure up`` and Prometheus of a run whose output folder this is, by their own data's place in it."""
+    data, options = os.fsencode(folder.resolve() / "data"), b"--config.file=" + os.fsencode(folder.resolve()) + b"/"
+    found = []
+    for pid, words in _commands():
+        is_up = b"up" in words and b"--data" in words[:-1] and words[words.index(b"--data") + 1] == data
+        if is_up or any(word.startswith(options) for word in words):
+            found.append(pid)
+    return found
+
+
+def clear(folder: Path) -> None:
+    """Make the output folder empty, after ending what a run that was killed left running in it."""
+    deadline = time.monotonic() + END_SECONDS_MAX
+    while (servers := servers_of(folder)) and time.monotonic() < deadline:
+        for pid in servers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
+    end_tree(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+
+
+@contextlib.contextmanager
+def only_run(program: Path) -> Iterator[None]:
+    """Hold the lock on the program's file, which the kernel lets go of however a run ends.
+
+    Raises DemoFailed if another run holds it.
+    """
+    descriptor = os.open(program, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DemoFailed("another run of it is under way here, and both would write to the same folder") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _session(pid: int) -> int:

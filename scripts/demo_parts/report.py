@@ -117,5 +117,5 @@ def files_of(folder: Path) -> list[dict[str, Any]]:
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "report.json" and path.relative_to(folder).parts[0] == "invoices"
+        if path.is_file() and path.relative_to(folder).parts[0].startswith(("invoices", "fairness"))
     ]

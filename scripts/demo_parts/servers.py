@@ -22,6 +22,9 @@ READY_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
 POLL_SECONDS = 0.1
 
+ISSUER = {"DURE_ISSUER": "Demo GPU Pool", "DURE_ISSUER_NUMBER": "999-82-00012"}
+"""Who writes the invoices; made up, with a check digit that is right."""
+
 PROMETHEUS_CONFIG = """\
 global: {{scrape_interval: 1s}}
 scrape_configs:
@@ -78,6 +81,7 @@ class Up:
         first = ["--policy", str(self._policy), "--no-demo-org"]
         command = [str(DURE), "up", *gpus, "--data", str(self.data), "--port", port, *first]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DURE_")}
+        environment |= ISSUER
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

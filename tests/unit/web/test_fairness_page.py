@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.schema.bodies import FairnessBody
+from scheduler.schema.body_fairness import FairnessPoint
 from scheduler.services.fairness_bodies import as_csv
 from scheduler.web import plots
 from scheduler.web.fairness_page import POLICY, STYLE, page
@@ -96,6 +97,14 @@ def test_a_page_loads_nothing_and_runs_nothing(name: str) -> None:
     for _, attrs in tags.found:
         assert not any(name.startswith("on") or name in ("style", "src", "srcset") for name in attrs), attrs
         assert attrs.get("href", "#").startswith("#")
+
+
+@pytest.mark.parametrize(("organisations", "drawn"), [((0, 500_000, 1_000_000), True), ((0, 1_000_000), False)])
+def test_a_curve_of_one_group_is_not_drawn_as_evenness(organisations: tuple[int, ...], drawn: bool) -> None:
+    found = fixed(public=True)
+    points = [FairnessPoint(organisations_ppm=part, received_ppm=part) for part in organisations]
+    text = page(found.model_copy(update={"lorenz": points}), "en")
+    assert ('id="lorenz-heading"' in text) == drawn
 
 
 @pytest.mark.parametrize("name", PAGES)
