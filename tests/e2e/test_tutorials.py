@@ -28,8 +28,9 @@ def checkout(tmp_path: Path) -> Path:
     """A folder that looks like a fresh checkout to a page: what it reads is there, what it makes is not."""
     folder = tmp_path / "dure"
     folder.mkdir()
-    for name in ("docs", "examples", "scheduler"):
+    for name in ("docs", "examples", "scheduler", ".gitignore"):
         (folder / name).symlink_to(ROOT / name)
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)  # what it ignores does not travel with a job
     (tmp_path / "home").mkdir()
     return folder
 
