@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,19 +20,23 @@ from tests.support.source import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 PORT = "3873"
-PAGES = ("README.md", "docs/tutorials/startup.md", "docs/tutorials/administrator.md", "docs/tutorials/auditor.md")
+# The longest first.
+PAGES = ("docs/tutorials/startup.md", "docs/tutorials/administrator.md", "docs/tutorials/auditor.md", "README.md")
 STOPPED_BY_KEY = 0
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+Typed = list[tuple[pages.Block, str]]
+"""The blocks of a page with what each printed."""
+
+
+def fresh_checkout(parent: Path) -> Path:
     """A folder that looks like a fresh checkout to a page: what it reads is there, what it makes is not."""
-    folder = tmp_path / "dure"
+    folder = parent / "dure"
     folder.mkdir()
     for name in ("docs", "examples", "scheduler", ".gitignore"):
         (folder / name).symlink_to(ROOT / name)
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)  # what it ignores does not travel with a job
-    (tmp_path / "home").mkdir()
+    (parent / "home").mkdir()
     return folder
 
 
@@ -83,17 +88,30 @@ def outputs(items: list[pages.Block], checkout: Path) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_does_what_it_says(name: str, checkout: Path) -> None:
-    page = (ROOT / name).read_text(encoding="utf-8").replace(PORT, str(programs.free_port()))
-    items = [item for item in pages.blocks(page) if item.role != "install"]
+def run_page(name: str, parent: Path) -> Typed:
+    """Run a page in a folder of its own, on a port of its own."""
+    checkout, port = fresh_checkout(parent), str(programs.free_port())
+    page = (ROOT / name).read_text(encoding="utf-8").replace(PORT, port)
+    items = pages.blocks(page)
     (server,) = [item for item in items if item.role == "server"]
     typed = [item for item in items if not item.role]
-    assert len(typed) > 1 or name == "README.md"
-    port = page.partition("http://127.0.0.1:")[2].partition(" ")[0]
     with first_terminal(f"env DURE_PORT={port} {server.commands}", checkout):
-        said = outputs(typed, checkout)
-    for item, output in zip(typed, said, strict=True):
+        return list(zip(typed, outputs(typed, checkout), strict=True))
+
+
+@pytest.fixture(scope="module")
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Typed]]]:
+    """The runs of all pages that are asked for, two at a time: most of their time is waiting for jobs."""
+    asked = [name for name in PAGES if any(f"[{name}]" in item.name for item in request.session.items)]
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(run_page, name, tmp_path_factory.mktemp("page")) for name in asked}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_does_what_it_says(name: str, runs: dict[str, Future[Typed]]) -> None:
+    for item, output in runs[name].result():
         assert "Traceback" not in output
         line = pages.missing(item.expected, output)
         assert not line, f"{line!r} is missing after:\n{item.commands}\nwhich printed:\n{output}"

@@ -1,4 +1,4 @@
-"""The documentation against the repository: links lead somewhere, examples are right, both READMEs say the same commands.
+"""The documentation against the repository: links lead somewhere, examples are right, both READMEs agree.
 
 That the commands do what the pages say is shown by tests/e2e/test_tutorials.py.
 """
@@ -64,13 +64,17 @@ def test_a_dead_link_is_found() -> None:
 
 
 def test_both_readmes_have_the_same_commands() -> None:
-    english, korean = (pages.fences((ROOT / name).read_text(encoding="utf-8")) for name in ("README.md", "README.ko.md"))
+    english, korean = (
+        pages.fences((ROOT / name).read_text(encoding="utf-8")) for name in ("README.md", "README.ko.md")
+    )
     assert [block for block in english if block[0]] == [block for block in korean if block[0]] != []
     assert len(english) == len(korean)
 
 
 def test_both_readmes_point_to_the_same_places() -> None:
-    english, korean = (LINK.findall((ROOT / name).read_text(encoding="utf-8")) for name in ("README.md", "README.ko.md"))
+    english, korean = (
+        LINK.findall((ROOT / name).read_text(encoding="utf-8")) for name in ("README.md", "README.ko.md")
+    )
     assert sorted(english[1:]) == sorted(korean[1:])
 
 
