@@ -1,8 +1,8 @@
 """Pages of the documentation whose command blocks are run: what is typed, and what must appear.
 
-A block of kind ``sh`` is run as it is written; ``sh server`` in a first terminal, where it stays; ``sh install`` is left
-out, for it makes the environment that the tests run in. The ``text`` block that follows a block says what must appear:
-its lines in this order, where ``…`` stands for anything and a run of spaces for another one.
+A block of kind ``sh`` is run as it is written; ``sh server`` in a first terminal, where it stays; ``sh install`` is
+left out, for it makes the environment that the tests run in. The ``text`` block that follows a block says what must
+appear: its lines in this order, where ``…`` stands for anything and a run of spaces for another one.
 """
 
 from __future__ import annotations
