@@ -101,8 +101,8 @@ def save_atomically(path: str | os.PathLike[str], content: bytes) -> None:
 def checkpointed(step: int | None = None) -> bool:
     """Tell Dure that the work is saved now; ``step`` is your own count. Returns whether Dure has heard it.
 
-    It makes the job cheaper to wait for and dearer to evict: lent GPUs are taken back where least work is lost. Call it
-    after every save; Dure writes down one in ten seconds. It takes at most two seconds and never raises: outside a job,
+    Lent GPUs are taken back where least work is lost, counted from the last report. Call it after every save; Dure
+    writes down one in ten seconds. It takes at most two seconds and never raises: outside a job,
     or where the control plane cannot be reached, it says False.
     """
     url, token = os.environ.get("DURE_API_URL", ""), os.environ.get("DURE_ATTEMPT_TOKEN", "")
@@ -115,7 +115,7 @@ def checkpointed(step: int | None = None) -> bool:
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=REPORT_SECONDS) as answer:  # noqa: S310 - the scheme is looked at above
+        with urllib.request.urlopen(request, timeout=REPORT_SECONDS) as answer:  # noqa: S310 - its scheme is looked at above
             return bool(answer.status == 200)
     except (OSError, ValueError):  # also every answer that is an error, and a wrong URL
         _quiet["until"] = time.monotonic() + QUIET_SECONDS
