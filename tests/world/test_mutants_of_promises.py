@@ -106,8 +106,6 @@ MUTANTS = {
     "no back-off": Mutant(
         no_back_off, "was admitted .* ms after failure 1, due were 5000|failure 2, due were 10000", seeds=24
     ),
-        no_back_off, "was admitted .* ms after failure 1, due were 5000|failure 2, due were 10000", seeds=24
-    ),
     "hardly any grace": Mutant(hardly_any_grace, r"is given a grace of \[1\] ms"),
     "hardly any grace in an order": Mutant(hardly_any_grace_in_an_order, r"is given a grace of \[1, \d+\] ms"),
     "ten times the time": Mutant(ten_times_the_time, "has a time limit of"),
