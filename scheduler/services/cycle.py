@@ -254,7 +254,7 @@ def take(tx: Writer, step: Step, effective: EffectivePolicy, cycle: int, now_ms:
         case Reclaim():
             reclaim(tx, step, effective, cycle, now_ms)
         case Release():
-            _waiting(tx, step)
+            _still_waiting(tx, step)
             tx.append(EarmarkReleased(step.job, step.attempt), now_ms)
 
 
@@ -274,11 +274,22 @@ def _waiting(tx: Writer, step: Step) -> JobRecord:
     return job
 
 
+def _still_waiting(tx: Writer, step: Step) -> JobRecord:
+    """The step's job, written as it is: whoever cancels or holds it at the same moment loses, or this step is dropped.
+
+    A fact about a job that has left its line would be one that nobody can fold.
+    """
+    job = _waiting(tx, step)
+    if not tx.change(job, version=job.version):
+        raise Dropped("the job changed")
+    return job
+
+
 def reclaim(tx: Writer, step: Reclaim, effective: EffectivePolicy, cycle: int, now_ms: int) -> None:
     """Ask the victims to leave and keep the gang's places; raises Dropped when one of them leaves already."""
     _decided_under(tx, effective)
-    job = _waiting(tx, step)
-    for name, number in step.victims:
+    job = _still_waiting(tx, step)
+    for name, number in sorted(step.victims):
         victim = tx.get(AttemptRecord, name, number)
         if victim is None or victim.state in (AttemptState.STOPPING, AttemptState.GONE) or victim.tier is GUARANTEED:
             raise Dropped("a victim leaves already")

@@ -80,11 +80,14 @@ def _asked_to_leave(attempt: LiveAttempt, at_ms: int) -> LiveAttempt:
 
 
 def conservation(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """S1: no grant brings what is held and kept of a node above its healthy GPUs, of its own flavor, open for work."""
+    """S1: no grant brings what is held of a node, and kept for others, above its healthy GPUs, of its own flavor.
+
+    What is kept for others counts only against a gang that nothing was kept for: see ``can_start_in_its_places``.
+    """
     nodes = {(node.cluster, node.name): node for node in snapshot.nodes}
     findings = []
-    for job, step, estate in _starts_of(snapshot, plan):
-        held = estate.held_on()
+    for job, step, before, estate in _starts_of(snapshot, plan):
+        held = estate.held_on(kept=before.earmarked(job.job) is None)
         for rank in step.ranks:
             node = nodes.get((step.cluster, rank.node))
             if node is None or not node.schedulable or node.flavor != job.request.flavor:
@@ -124,8 +127,9 @@ def rights(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     findings = []
     for job, step, before in _turns(snapshot, plan):
         if isinstance(step, Admit):
+            own = before.earmarked(job.job) is not None and before.can_start_in_its_places(job)
             awaited = before.set_aside(job.job)
-            is_open = awaited and before.open(job, Tier.GUARANTEED)
+            is_open = own or (awaited and before.open(job, Tier.GUARANTEED))
             first = (Tier.GUARANTEED if is_open else None) if awaited else before.first_open(job)
             if first is not step.tier:
                 findings.append(_finding("rights", step, f"started in {step.tier}, the first open tier is {first}"))
@@ -151,10 +155,10 @@ def limits(snapshot: Snapshot, plan: Plan) -> list[Finding]:
     """Rule 2: no tree node of a started gang's path holds more than its guarantee plus borrowing limit."""
     return [
         _finding("limits", step, f"{path} holds {held} milli-GPUs of at most {cap}")
-        for job, step, estate in _starts_of(snapshot, plan)
+        for job, step, before, estate in _starts_of(snapshot, plan)
         for path in lineage(job.leaf)
         if (cap := estate.cap(path, job.request.flavor)) is not None
-        and (held := estate.held(path, job.request.flavor)) > cap
+        and (held := _counted(before, estate, job).held(path, job.request.flavor)) > cap
     ]
 
 
@@ -293,13 +297,19 @@ def _turns(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Step, E
         estate.take(jobs[step.job], step)
 
 
-def _starts_of(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Admit, Estate]]:
-    """(job, step, the estate after it) of every start."""
+def _starts_of(snapshot: Snapshot, plan: Plan) -> Iterator[tuple[PendingJob, Admit, Estate, Estate]]:
+    """(job, step, the estate before it, and after it) of every start."""
     estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
     for step in plan.steps:
+        before = estate.without(lambda _: False)
         estate.take(jobs[step.job], step)
         if isinstance(step, Admit):
-            yield jobs[step.job], step, estate
+            yield jobs[step.job], step, before, estate
+
+
+def _counted(before: Estate, estate: Estate, job: PendingJob) -> Estate:
+    """What counts against a gang that started: held and kept, or held alone where room had been kept for it."""
+    return estate.without(lambda item: item.kept) if before.earmarked(job.job) else estate
 
 
 def _end(snapshot: Snapshot, plan: Plan) -> Estate:

@@ -12,12 +12,17 @@ from scheduler.sim.rules import Estate, Holding, jobs_of
 
 
 def guaranteed_first(snapshot: Snapshot, plan: Plan) -> list[Finding]:
-    """S3: no gang inside its guarantee is left waiting, without room being made for it, while lent GPUs would do."""
+    """S3: no gang inside its guarantee is left waiting, without room being made for it, while lent GPUs would do.
+
+    Nor is one that room was made for, when all of it is there.
+    """
     estate, jobs = Estate(snapshot), jobs_of(snapshot.pending)
     for step in plan.steps:
         estate.take(jobs[step.job], step)
     aside = {step.job for step in plan.placed} | {job.job for job in snapshot.delayed}
-    return [
+    kept = [job for job in snapshot.pending if estate.earmarked(job.job)]
+    idle = [job for job in kept if estate.can_start_in_its_places(job)]
+    return [Finding(job.job, "S3", "waits, and all that is kept for it is free") for job in idle] + [
         Finding(job.job, "S3", "is inside its guarantee, and nobody is asked to give back what it needs")
         for job in snapshot.pending
         if job.job not in aside and not estate.earmarked(job.job) and estate.could_be_made(job)

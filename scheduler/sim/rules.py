@@ -99,6 +99,25 @@ class Estate:
             and all(spot in free and free[spot] >= gpus for spot, gpus in wanted.items())
         )
 
+    def can_start_in_its_places(self, job: PendingJob) -> bool:
+        """Whether all that is kept for a job is free, beside what is kept for those before it, and the rules permit it.
+
+        What is kept for later ones is not in its way: part of theirs is still held by those who leave.
+        """
+        kept = [item for item in self.holdings if item.kept]
+        own = next(number for number, item in enumerate(kept) if item.job == job.job)
+        aside = {item.job for item in kept[own:]}
+        then = self.without(lambda item: item.kept and item.job in aside)
+        free, wanted = then.free_on(job.request.flavor, clamp=False), dict[Spot, int]()
+        for rank in kept[own].ranks:
+            spot = (kept[own].cluster, rank.node)
+            wanted[spot] = wanted.get(spot, 0) + rank.gpus
+        return (
+            then.inside_guarantee(job.leaf, job.request)
+            and then.within_caps(job.leaf, job.request)
+            and all(free[spot] >= gpus for spot, gpus in wanted.items())
+        )
+
     def could_be_made(self, job: PendingJob) -> bool:
         """Whether a gang is inside its guarantee and has room when all that leaves and all that is lent is gone."""
         then = self.without(lambda item: item.leaves or item.lent)

@@ -62,9 +62,10 @@ class _Cycle:
 
     def start_awaited(self) -> None:
         """Start the gangs that room was made for, as far as they have some now."""
-        for standing, cluster in self._earmarks.startable():
+        for standing, cluster, own in self._earmarks.startable():
             job, gang = standing.earmark.job, standing.gang
-            ranks = gang.stock.machines.place(cluster, gang.workers, gang.gpus)
+            machines = gang.stock.machines
+            ranks = machines.place_at(cluster, own) if own else machines.place(cluster, gang.workers, gang.gpus)
             gang.stock.book.charge(standing.leaf, gang.need, guaranteed=True)
             self.steps.append(Admit(job.job, job.attempt, GUARANTEED, cluster.name, ranks))
 

@@ -14,7 +14,7 @@ from scheduler.core.allocator.plan import Reclaim, Room, Step
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.allocator.stock import Gang, Stock
 from scheduler.core.allocator.tiers import GUARANTEED
-from scheduler.core.model import Earmark, LiveAttempt, PendingJob
+from scheduler.core.model import Earmark, LiveAttempt, PendingJob, Rank
 from scheduler.core.tree import class_of
 from scheduler.core.units import MILLI_PER_GPU
 
@@ -38,28 +38,45 @@ class Earmarks:
             gang, leaf = gang_of(earmark.job)
             if _will_do(gang, leaf, earmark):
                 self.standing.append(Standing(earmark, gang, leaf))
-                _book(gang.stock, self.standing[-1], 1)
+                _book(self.standing[-1], 1)
             else:
                 self.fallen.append(earmark.job)
 
-    def startable(self) -> Iterator[tuple[Standing, Cluster]]:
-        """Each gang that has room now, in its own places or elsewhere, with its cluster.
+    def startable(self) -> Iterator[tuple[Standing, Cluster, tuple[Rank, ...]]]:
+        """Each gang that has room now, with its cluster and the places that were its own; () when it goes elsewhere.
 
-        What it kept is given back when it is yielded; it is the caller's to place and book it before going on. One that
-        starts elsewhere leaves its places to the others, so they are asked again.
+        What it kept is given back when it is yielded; it is the caller's to place and book it before going on. First
+        each looks at its own places, earlier ones first: what later ones keep is not in its way, for part of theirs is
+        still held by those who leave. Who starts elsewhere leaves places to the others, so all are asked again.
         """
         before = -1
         while before != len(self.standing):
             before = len(self.standing)
-            for standing in tuple(self.standing):
-                gang = standing.gang
-                _book(gang.stock, standing, -1)
-                cluster = gang.stock.machines.room(gang.workers, gang.gpus)
-                if cluster and gang.need <= gang.stock.left(standing.leaf, GUARANTEED):
-                    self.standing.remove(standing)
-                    yield standing, cluster
-                else:
-                    _book(gang.stock, standing, 1)
+            yield from self._in_their_places()
+            yield from self._elsewhere()
+
+    def _in_their_places(self) -> Iterator[tuple[Standing, Cluster, tuple[Rank, ...]]]:
+        waiting = tuple(self.standing)
+        for standing in waiting:
+            _book(standing, -1)
+        for standing in waiting:
+            cluster = standing.gang.stock.machines.cluster(standing.earmark.cluster)
+            if cluster and _are_free(cluster, standing) and _is_permitted(standing):
+                self.standing.remove(standing)
+                yield standing, cluster, standing.earmark.ranks
+            else:
+                _book(standing, 1)
+
+    def _elsewhere(self) -> Iterator[tuple[Standing, Cluster, tuple[Rank, ...]]]:
+        for standing in tuple(self.standing):
+            _book(standing, -1)
+            gang = standing.gang
+            cluster = gang.stock.machines.room(gang.workers, gang.gpus)
+            if cluster and _is_permitted(standing):
+                self.standing.remove(standing)
+                yield standing, cluster, ()
+            else:
+                _book(standing, 1)
 
     def most_by_flavor(self) -> dict[str, str]:
         """Flavor -> path of the leaf of the largest gang that room is being made for, ties by path."""
@@ -75,14 +92,35 @@ def _will_do(gang: Gang, leaf: int, earmark: Earmark) -> bool:
     cluster = gang.stock.machines.cluster(earmark.cluster)
     if cluster is None:
         return False
-    wanted: dict[str, int] = {}
-    for rank in earmark.ranks:
-        wanted[rank.node] = wanted.get(rank.node, 0) + rank.gpus
     numbers = cluster.numbers
+    wanted = _gpus_by_node(earmark.ranks)
     return all(node in numbers and cluster.soon(numbers[node]) >= gpus for node, gpus in wanted.items())
 
 
-def _book(stock: Stock, standing: Standing, sign: int) -> None:
+def _are_free(cluster: Cluster, standing: Standing) -> bool:
+    """Whether all its places are free now, beside what is kept for others as things are booked."""
+    numbers = cluster.numbers
+    wanted = _gpus_by_node(standing.earmark.ranks)
+    return all(
+        node in numbers and cluster.slack[numbers[node]] - cluster.kept[numbers[node]] >= gpus
+        for node, gpus in wanted.items()
+    )
+
+
+def _is_permitted(standing: Standing) -> bool:
+    """Whether rules 1 and 2 let it start as things are booked."""
+    return standing.gang.need <= standing.gang.stock.left(standing.leaf, GUARANTEED)
+
+
+def _gpus_by_node(ranks: Iterable[Rank]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for rank in ranks:
+        found[rank.node] = found.get(rank.node, 0) + rank.gpus
+    return found
+
+
+def _book(standing: Standing, sign: int) -> None:
+    stock = standing.gang.stock
     stock.book.keep_for(standing.leaf, sign * standing.gang.need)
     stock.machines.keep(standing.earmark.cluster, standing.earmark.ranks, sign)
 
@@ -92,7 +130,7 @@ def awaited(
 ) -> dict[str, Room]:
     """What each gang still waits for when the cycle has ended: earlier ones count what is free first."""
     asked = {victim for step in steps if isinstance(step, Reclaim) for victim in step.victims}
-    leaving = [(item, by_ms) for item in snapshot.live if (by_ms := _leaves_by(snapshot, item, asked)) is not None]
+    latest = _latest(snapshot, asked)
     taken: dict[tuple[str, str], int] = {}
     rooms = {}
     for earmark, gang, _ in standing:
@@ -104,8 +142,9 @@ def awaited(
             here = min(rank.gpus, max(0, slack - taken.get(spot, 0)))
             taken[spot] = taken.get(spot, 0) + rank.gpus
             free += here * MILLI_PER_GPU
-        by_ms = max((by_ms for item, by_ms in leaving if _may_concern(item, earmark)), default=snapshot.at_ms)
         nodes = tuple(rank.node for rank in earmark.ranks)
+        concerns = [(earmark.cluster, node) for node in nodes] + [("", class_of(earmark.job.leaf))]
+        by_ms = max(latest.get((gang.stock.flavor, *key), snapshot.at_ms) for key in concerns)
         rooms[earmark.job.job] = Room(gang.stock.flavor, gang.need, free, by_ms, earmark.cluster, nodes)
     return rooms
 
@@ -117,10 +156,18 @@ def _leaves_by(snapshot: Snapshot, attempt: LiveAttempt, asked: set[tuple[str, i
     return snapshot.leaves_by_ms(attempt)
 
 
-def _may_concern(attempt: LiveAttempt, earmark: Earmark) -> bool:
-    """Whether a gang may be waiting for it: it is on one of its nodes, or counts against the caps of its class."""
-    if attempt.request.flavor != earmark.job.request.flavor:
-        return False
-    nodes = {rank.node for rank in earmark.ranks}
-    here = attempt.cluster == earmark.cluster and any(rank.node in nodes for rank in attempt.ranks)
-    return here or class_of(attempt.leaf) == class_of(earmark.job.leaf)
+def _latest(snapshot: Snapshot, asked: set[tuple[str, int]]) -> dict[tuple[str, str, str], int]:
+    """(flavor, cluster, node), and (flavor, "", class), -> when the last that leaves there is expected to be gone.
+
+    A gang may wait for who is on one of its nodes, and for who counts against the caps of its class.
+    """
+    latest: dict[tuple[str, str, str], int] = {}
+    for item in snapshot.live:
+        by_ms = _leaves_by(snapshot, item, asked)
+        if by_ms is None:
+            continue
+        flavor = item.request.flavor
+        places = {(flavor, item.cluster, rank.node) for rank in item.ranks} | {(flavor, "", class_of(item.leaf))}
+        for place in places:
+            latest[place] = max(by_ms, latest.get(place, by_ms))
+    return latest

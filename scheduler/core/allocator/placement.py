@@ -96,6 +96,12 @@ class Cluster:
             heapq.heappush(self.buckets[now], node)
             self.free_total += now - before
 
+    def take_at(self, node: int, gpus: int) -> None:
+        """Take GPUs of a node that are free, wherever its bucket stands for what others keep of it."""
+        self.keep(node, gpus)
+        self.kept[node] -= gpus
+        self.slack[node] -= gpus
+
     def soon(self, node: int) -> int:
         """Free GPUs of a node once all that leaves is gone; below 0 where more is held or kept."""
         return self.slack[node] + self.leaving[node] - self.kept[node]
@@ -203,6 +209,14 @@ class Machines:
                 place.keep(node, sign * rank.gpus)
                 self.kept_total += sign * rank.gpus
         self.free_total += place.free_total - before
+
+    def place_at(self, cluster: Cluster, ranks: tuple[Rank, ...]) -> tuple[Rank, ...]:
+        """Take these places, which are free; they are returned."""
+        before = cluster.free_total
+        for rank in ranks:
+            cluster.take_at(cluster.numbers[rank.node], rank.gpus)
+        self.free_total += cluster.free_total - before
+        return ranks
 
     def place(self, cluster: Cluster, workers: int, gpus: int) -> tuple[Rank, ...]:
         """Take the whole gang (known to fit) from a cluster; ranks are numbered in the order of node names."""

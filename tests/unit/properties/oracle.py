@@ -66,11 +66,20 @@ class Oracle:
                 self.present[job.job] += 1
 
     def awaited(self) -> None:
-        """Gangs that room is kept for start, in the order in which it was made, where there is room now; and again."""
+        """Gangs that room is kept for start, in the order it was made: in their places, else elsewhere; and again."""
         started = len(self.steps)
+        self.in_their_places()
         self.awaited_once()
         if len(self.steps) > started:
             self.awaited()
+
+    def in_their_places(self) -> None:
+        """Those whose places are free, whatever is kept for later ones."""
+        jobs = {job.job: job for job in self.snapshot.pending}
+        for item in [item for item in self.estate.holdings if item.kept]:
+            job = jobs[item.job]
+            if self.estate.can_start_in_its_places(job):
+                self.take(job, Admit(job.job, job.attempt, Tier.GUARANTEED, item.cluster, item.ranks))
 
     def awaited_once(self) -> None:
         """Ask each of them once."""

@@ -184,6 +184,31 @@ KEPT = {
         """j1 guaranteed c: n2:2
         j2 borrow c: n1:1""",
     ),
+    "each takes its own as soon as it is free, though what a later one waits for is still held": Row(
+        """node n1 h100 8
+        tree /sme h100 g=4
+        tree /uni h100 g=4
+        run r2 /lab/a/p/u h100 1x4 borrow on n1 leaving=evict
+        pend j1 /sme/a/p/u h100 1x4 guaranteed
+        pend j2 /uni/a/p/u h100 1x4 guaranteed
+        pend j3 /lab/a/p/u h100 1x1 borrow
+        keep j1 on n1
+        keep j2 on n1""",
+        """j1 guaranteed c: n1:4
+        j2 waits: NoCapacity 4 of 0/4
+        j3 waits: NoCapacity 1 of 0/8""",
+    ),
+    "a cap counts what is held, not what a later one waits for: 2 + 2 <= 4": Row(
+        """node n1 h100 8
+        tree /sme h100 g=4 bl=0
+        run r2 /sme/b/p/u h100 1x2 borrow on n1 leaving=evict
+        pend j1 /sme/a/p/u h100 1x2 guaranteed
+        pend j2 /sme/a/p/u h100 1x2 guaranteed
+        keep j1 on n1
+        keep j2 on n1""",
+        """j1 guaranteed c: n1:2
+        j2 waits: NoCapacity 2 of 2/2""",
+    ),
     "a node that takes no new work: it falls, and claims again": Row(
         """node n1 h100 2 cordoned
         node n2 h100 2
