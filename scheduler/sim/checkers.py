@@ -18,8 +18,8 @@ from scheduler.core.lifecycle import AttemptState, StopReason
 from scheduler.core.model import Earmark, LiveAttempt, PendingJob, Tier
 from scheduler.core.reasons import Blocker, Reason
 from scheduler.core.tree import lineage
-from scheduler.sim.expected import Told, expected, expected_free, phase_of, told
-from scheduler.sim.reclaims import guaranteed_first, reclaimed_well
+from scheduler.sim.expected import Told, expected, phase_of, told
+from scheduler.sim.reclaims import guaranteed_first, reclaimed_well, room_told
 from scheduler.sim.rules import Estate, jobs_of
 
 LATER_MS = 1
@@ -193,7 +193,7 @@ def explained(snapshot: Snapshot, plan: Plan) -> list[Finding]:
         if job.job in started:
             continue
         if estate.earmarked(job.job) or job.job in plan.awaited:
-            findings += _room_told(plan, job, estate)
+            findings += room_told(plan, job, estate)
             continue
         reasons = [blocker for blocker in plan.reasons(job) if blocker.reason is not Reason.BEHIND_HIGHER_PRIORITY]
         waits = {blocker.limit for blocker in reasons if blocker.reason is Reason.BACKOFF_AFTER_FAILURE}
@@ -205,15 +205,6 @@ def explained(snapshot: Snapshot, plan: Plan) -> list[Finding]:
         if len(found) != len(set(found)) or {*map(_unplaced, found)} != {*map(_unplaced, wanted)}:
             findings.append(Finding(job.job, "S13", f"is told {sorted(found)} and not {sorted(wanted)}"))
     return [*findings, *_in_line(snapshot, plan, estate)]
-
-
-def _room_told(plan: Plan, job: PendingJob, estate: Estate) -> Iterator[Finding]:
-    """A gang that room is made for is told what of it is free already, and nothing else."""
-    found = [told(blocker) for blocker in plan.reasons(job)]
-    free, need = expected_free(estate, job.job), job.request.milli_gpus
-    wanted = (Reason.NO_CAPACITY, "", need, free, need, "", 0, 0)
-    if found != [wanted]:
-        yield Finding(job.job, "S13", f"room is made for it, and it is told {found} and not {wanted}")
 
 
 def _unplaced(item: Told) -> Told:

@@ -8,6 +8,8 @@ from scheduler.core.allocator.plan import Plan, Reclaim
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.errors import Finding
 from scheduler.core.model import PendingJob, Tier
+from scheduler.core.reasons import Reason
+from scheduler.sim.expected import expected_free, told
 from scheduler.sim.rules import Estate, Holding, jobs_of
 
 
@@ -48,6 +50,15 @@ def reclaimed_well(snapshot: Snapshot, plan: Plan) -> list[Finding]:
         else:
             estate.take(job, step)
     return findings
+
+
+def room_told(plan: Plan, job: PendingJob, estate: Estate) -> Iterator[Finding]:
+    """A gang that room is made for is told what of it is free already, and nothing else."""
+    found = [told(blocker) for blocker in plan.reasons(job)]
+    free, need = expected_free(estate, job.job), job.request.milli_gpus
+    wanted = (Reason.NO_CAPACITY, "", need, free, need, "", 0, 0)
+    if found != [wanted]:
+        yield Finding(job.job, "S13", f"room is made for it, and it is told {found} and not {wanted}")
 
 
 def _faults(estate: Estate, job: PendingJob, step: Reclaim) -> Iterator[str]:
