@@ -1,7 +1,7 @@
 """Random failures against the real thing, longer than the tests: ``make prove`` or ``prove.py [NAME...] [--seed N]``.
 
 control-plane: ``dure up`` (control plane and operator) is killed with SIGKILL at 20 random moments of a demo-like run
-and started again; jobs must live on: every one ends in its first attempt, none runs twice, none is lost.
+and started again; jobs must live on: no attempt ends but by itself or by an eviction, none runs twice, none is lost.
 whole-tree: everything is killed with SIGKILL ten times, supervisors and Ray included; every job must end, if need be
 in a later attempt. Every third kill falls 0.1 to 3 s after the start, in the middle of it or of what it repairs; the
 others fall while ranks run. The jobs are of six organisations and of different lengths; one fails by itself, one is
