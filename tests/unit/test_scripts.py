@@ -109,7 +109,8 @@ BEGUN = {
 def records(has_exit: bool) -> dict[str, Any]:
     """What the supervisors' records say of one attempt."""
     rank = {"rank": 0, "node": "h100-80g-0", "gpus": 1, "start_ms": 1, "end_ms": 2, "has_exit": has_exit}
-    return {"attempts": [{"org": "o", "project": "p", "job": "aaaa", "attempt": 1, "ranks": [rank]}], "totals": []}
+    attempt = {"org": "o", "project": "p", "job": "aaaa", "attempt": 1, "notice": "", "ranks": [rank]}
+    return {"attempts": [attempt], "totals": []}
 
 
 @pytest.mark.parametrize(("text", "has_exit", "broken"), BEGUN.values(), ids=BEGUN.keys())
@@ -131,6 +132,10 @@ def test_a_round_is_judged_by_what_was_expected(tmp_path: Path, monkeypatch: pyt
     assert rows["every kill outside a start fell while ranks ran"] == (2, 1)
     assert rows["no job was lost"] == (3, 1)
     assert rows["every job ended as it should"] == (2, 1)
-    assert "every job lived on in its first attempt" not in rows
+    assert "every attempt lived on, unless it was evicted" not in rows
     lived_on = judged(seen._replace(name="control-plane"), tmp_path)["invariants"][-1]
     assert (lived_on["checked"], lived_on["broken"]) == (2, 2)
+    evicted = {**records(has_exit=False)["attempts"][0], "job": "a", "notice": "evict"}
+    monkeypatch.setattr(report, "records_of", lambda data: {"attempts": [evicted], "totals": []})
+    lived_on = judged(seen._replace(name="control-plane"), tmp_path)["invariants"][-1]
+    assert (lived_on["checked"], lived_on["broken"]) == (2, 1), "a had two attempts, for it was evicted once"
