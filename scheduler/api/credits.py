@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from scheduler.api.deps import Caller, D
 from scheduler.api.docs import also, raw_answer, reads, writes
-from scheduler.api.documents import Lang, pdf_answer
+from scheduler.api.documents import Lang, csv_answer, pdf_answer
 from scheduler.api.params import Filter, PathName
 from scheduler.schema.bodies import CreditBody, CreditRequest, CreditSummary, Listing, VerifyBody
 from scheduler.services import credits, verification
@@ -49,8 +49,7 @@ def get_credit_csv(deps: D, actor: Caller, number: PathName) -> Response:
     """A credit note's lines and totals as CSV."""
     with deps.store.read() as view:
         text = credits.credit_csv_text(view, actor, number)
-    headers = {"Content-Disposition": f'attachment; filename="{number}.csv"'}
-    return Response(text, headers=headers, media_type="text/csv; charset=utf-8")
+    return csv_answer(text, number)
 
 
 @router.get("/credits/{number}.pdf", response_class=Response, responses=raw_answer("application/pdf") | reads(404, 409))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 
 from scheduler.api.deps import Caller, D
 from scheduler.api.docs import raw_answer, reads
+from scheduler.api.documents import csv_answer
 from scheduler.api.params import Filter, Instant, instant_ms
 from scheduler.schema.bodies import FairnessBody, FairnessView
 from scheduler.services import fairness
@@ -42,5 +43,4 @@ def get_fairness(found: Found) -> FairnessBody:
 @router.get("/fairness.csv", response_class=Response, responses=raw_answer("text/csv") | reads(404, 409))
 def get_fairness_csv(found: Found) -> Response:
     """The same report as CSV, one figure a row."""
-    headers = {"Content-Disposition": 'attachment; filename="fairness.csv"'}
-    return Response(as_csv(found), headers=headers, media_type="text/csv; charset=utf-8")
+    return csv_answer(as_csv(found), "fairness")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from scheduler.api.deps import Caller, D
 from scheduler.api.docs import also, raw_answer, reads
-from scheduler.api.documents import Lang, pdf_answer
+from scheduler.api.documents import Lang, csv_answer, pdf_answer
 from scheduler.api.params import Filter, PathName
 from scheduler.schema.bodies import InvoiceBody, InvoiceSummary, Listing, PeriodBody, VerifyBody
 from scheduler.services import invoices, periods, verification
@@ -45,8 +45,7 @@ def get_invoice_csv(deps: D, actor: Caller, number: PathName) -> Response:
     """An invoice's lines and totals as CSV."""
     with deps.store.read() as view:
         text = invoices.invoice_csv_text(view, actor, number)
-    headers = {"Content-Disposition": f'attachment; filename="{number}.csv"'}
-    return Response(text, headers=headers, media_type="text/csv; charset=utf-8")
+    return csv_answer(text, number)
 
 
 @router.get(

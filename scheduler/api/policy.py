@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Response
 from scheduler.api.deps import Caller, D
 from scheduler.api.docs import also, reads, writes
 from scheduler.api.params import LISTED_MAX, NUMBER_MAX, Cursor, Limit, PathNumber, from_number_cursor, page
-from scheduler.api.problems import finding_body
 from scheduler.schema.bodies import (
     FindingBody,
     Listing,
@@ -20,6 +19,7 @@ from scheduler.schema.bodies import (
     PolicyText,
     PolicyVersionBody,
     RollbackRequest,
+    finding_body,
 )
 from scheduler.services import policies, policy_diffs, policy_views
 from scheduler.services.actors import require

@@ -10,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scheduler.core.errors import DuplicateRecord, DureError, Fatal, Finding, Retry
-from scheduler.schema.bodies import FindingBody, Problem
+from scheduler.core.errors import DuplicateRecord, DureError, Fatal, Retry
+from scheduler.schema.bodies import FindingBody, Problem, finding_body
 from scheduler.schema.codes import CODES
 from scheduler.services.actors import Forbidden
 from scheduler.services.policies import FileRefused
@@ -98,11 +98,6 @@ def from_error(error: DureError) -> Response:
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}.get(status)
     findings = [finding_body(item) for item in error.findings] if isinstance(error, FileRefused) else []
     return problem(status, error.code, error.message, error.fix, findings, headers)
-
-
-def finding_body(finding: Finding) -> FindingBody:
-    """A finding on the wire."""
-    return FindingBody(where=finding.where, code=finding.code, message=finding.message, fix=finding.fix)
 
 
 def from_validation(error: RequestValidationError) -> Response:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scheduler.cli.tables import ENDED, NOTHING, View, instant_ms
 from scheduler.schema.times import local_text
+
+if TYPE_CHECKING:
+    from scheduler.cli.session import Session
 
 HELD_AFTER_FAILURE = "HeldAfterFailure"
 
@@ -45,6 +48,13 @@ def told_text(job: Any) -> str:
     if job.array is not None and job.array.index is None:
         return f"array/{job.id} {job.state.lower()}, {job.array.size} jobs"
     return f"job/{job.id} {job.state.lower()}"
+
+
+def told(session: Session, job: Any, output: str) -> None:
+    """Say what became of a job or an array, in the shape that was asked for."""
+    from scheduler.cli.sheets import JOB
+
+    session.told(job, JOB, output, told_text(job))
 
 
 def one_of(job: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from scheduler.cli.clean import clean, width
 from scheduler.cli.streams import tell
-from scheduler.cli.tables import bar
+from scheduler.cli.tables import bar, bars_of
 from scheduler.client.package import size_text
 
 FIRST_SECONDS = 0.5
@@ -28,8 +28,7 @@ class Bar:
         self._monotonic = monotonic
         self._next = monotonic() + FIRST_SECONDS
         self._drawn = False
-        encoding = (stream.encoding or "ascii").lower().replace("-", "")
-        self._marks = "▇▁" if encoding.startswith("utf") else "#."
+        self._marks = bars_of(stream)
 
     def moved(self, done: int, whole: int) -> None:
         """So many bytes of so many (0: not known)."""

@@ -15,12 +15,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TextIO
+from typing import Any
 
 from scheduler.cli.clean import clean, clean_json, unsafe
 from scheduler.cli.errors import colourful
 from scheduler.cli.layout import FOLD_LEAST, GAP, Fitted, cards, fitted
-from scheduler.cli.tables import Column, Sheet, View
+from scheduler.cli.tables import Column, Sheet, View, bars_of
 
 PLAIN_COLUMNS = 100_000
 # A spreadsheet would run a cell that begins with one of these; a leading apostrophe makes it a text.
@@ -45,17 +45,12 @@ def stdout_page(indent: int = 0) -> Page:
 
 def stdout_view(now_ms: int) -> View:
     """The view for standard output: the time, and bars that its encoding has."""
-    return View(now_ms, bars=_bars(sys.stdout))
+    return View(now_ms, bars=bars_of(sys.stdout))
 
 
 def stderr_view() -> View:
     """The view for what is said to people: bars that the encoding of standard error has."""
-    return View(bars=_bars(sys.stderr))
-
-
-def _bars(stream: TextIO) -> str:
-    encoding = (stream.encoding or "ascii").lower().replace("-", "")
-    return "▇▁" if encoding.startswith("utf") else "#."
+    return View(bars=bars_of(sys.stderr))
 
 
 def folded(text: str, indent: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 from scheduler.core.units import (
     MICRO_PER_WON,
@@ -14,13 +14,12 @@ from scheduler.core.units import (
     format_duration,
     format_ppm,
 )
-from scheduler.schema.quantities import gpu_hours_text, gpus_text, microwon_text, won_text
+from scheduler.schema.quantities import UNREADABLE_WON, gpu_hours_text, gpus_text, microwon_text, won_text
 from scheduler.schema.times import local_text, parse_rfc3339, span_text
 
 BAR_CELLS = 16
 SMALL_MICROWON = 100 * MICRO_PER_WON
 NOTHING = "-"
-UNREADABLE_WON = -1
 ENDED = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
@@ -33,6 +32,12 @@ class View:
 
 
 Cell = Callable[[Any, View], str]
+
+
+def bars_of(stream: TextIO) -> str:
+    """The two characters of a bar that a stream's encoding has."""
+    encoding = (stream.encoding or "ascii").lower().replace("-", "")
+    return "▇▁" if encoding.startswith("utf") else "#."
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +209,11 @@ def token_state(row: Any, view: View) -> str:
     if row.revoked:
         return "revoked"
     return "expired" if expires_ms is not None and expires_ms <= view.now_ms else "valid"
+
+
+def state_text(job: Any) -> str:
+    """A job's state, with the reason or its attempt's state where there is one."""
+    return f"{job.state} ({job.reason})" if job.reason else str(job.state)
 
 
 def exit_status(row: Any, view: View) -> str:

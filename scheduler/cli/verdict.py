@@ -11,13 +11,13 @@ from scheduler.cli.delivery import sum_holds, sum_of
 from scheduler.cli.session import Session
 from scheduler.cli.tables import instant_text
 from scheduler.core.errors import DureError
+from scheduler.schema.quantities import UNREADABLE_WON
 
 if TYPE_CHECKING:
     from scheduler.schema.bodies import VerifyBody
 
 GOOD, BAD, NOT_ASKED = "✓", "✗", "–"
 OF_LINES = "line "
-UNREADABLE_WON = -1
 
 
 class Line(NamedTuple):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.cli import exits
 from scheduler.cli.base import option
-from scheduler.cli.tables import ENDED
+from scheduler.cli.tables import ENDED, state_text
 from scheduler.cli.when import SPAN
 from scheduler.core.errors import Retry
 
@@ -50,7 +50,7 @@ def wait_for_end(session: Session, job: str, seconds: int | None) -> JobBody:
                 raise
             session.talk(f"{error.message}; trying again")
         else:
-            heard_ms, state = now_ms(), _state(found)
+            heard_ms, state = now_ms(), state_text(found)
             if found.state in ENDED:
                 return found
             if state != said:
@@ -61,11 +61,6 @@ def wait_for_end(session: Session, job: str, seconds: int | None) -> JobBody:
             return found
         session.wait(max(0.0, min(pause, left_seconds)))
         pause = min(POLL_MAX_SECONDS, pause * 2)
-
-
-def _state(job: JobBody) -> str:
-    """The state, with the reason or the attempt's state where there is one."""
-    return f"{job.state} ({job.reason})" if job.reason else job.state
 
 
 def told_end(session: Session, job: JobBody) -> int:

@@ -16,7 +16,7 @@ from scheduler.cli.errors import YELLOW, colourful, paint
 from scheduler.cli.render import Page, plain, render, stdout_view, to_json
 from scheduler.cli.sheets import JOBS
 from scheduler.cli.streams import flush, moves, put
-from scheduler.cli.tables import ENDED, Column, gang, instant_text
+from scheduler.cli.tables import ENDED, Column, gang, instant_text, state_text
 from scheduler.core.errors import DureError, Retry
 from scheduler.schema.times import rfc3339
 
@@ -144,8 +144,8 @@ class Lines:
 
 
 def _line(at_ms: int, kind: str, job: JobBody) -> str:
-    state = f"{job.state} ({job.reason})" if job.reason else job.state
-    return f"{_clock(at_ms)}  {kind:<7}  {job.id:<12}  {state:<28}  {gang(job, stdout_view(at_ms)):<14}  {job.name}"
+    state, size = state_text(job), gang(job, stdout_view(at_ms))
+    return f"{_clock(at_ms)}  {kind:<7}  {job.id:<12}  {state:<28}  {size:<14}  {job.name}"
 
 
 def _clock(at_ms: int) -> str:

@@ -6,6 +6,7 @@ A *tree node* is named by its path: ``/`` is the pool, then class, organisation,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -77,6 +78,14 @@ class Rank:
     rank: int
     node: str
     gpus: int
+
+
+def gpus_by_node(ranks: Iterable[Rank]) -> dict[str, int]:
+    """GPUs of these workers on each machine, in the order of the workers."""
+    found: dict[str, int] = {}
+    for rank in ranks:
+        found[rank.node] = found.get(rank.node, 0) + rank.gpus
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
-from scheduler.core.accounting.credit_model import AmendedTaxInvoice, CreditLine, CreditNote
+from scheduler.core.accounting.credit_model import CreditLine, CreditNote
 from scheduler.core.accounting.invoice import gpu_hours
-from scheduler.core.accounting.invoice_model import Terms
-from scheduler.documents.invoice_view import Words, funding_block, rounding_block, tier_name
-from scheduler.documents.view import Block, Document, Row, Table, hours, instant, party, percent, span, won, written
+from scheduler.documents.invoice_view import (
+    Words,
+    by_project,
+    funding_block,
+    rounding_block,
+    summary_table,
+    tax_block,
+    tier_name,
+)
+from scheduler.documents.view import Block, Document, Row, Table, hours, instant, party, span, won, written
 
 
 def credit_document(note: CreditNote, sha256: str, lang: str, w: Words) -> Document:
     """The note's document in a language; sha256 is that of its canonical text."""
     period, totals, consent = note.invoice.period, note.totals, note.consent
-    projects = [(name, list(group)) for name, group in groupby(note.lines, key=lambda line: line.project)]
+    projects = by_project(note.lines)
+    original = Row(w["original_written_on"], note.tax_invoice.original_written_on)
     return Document(
         lang=lang,
         title=w["credit_note"],
@@ -31,8 +38,12 @@ def credit_document(note: CreditNote, sha256: str, lang: str, w: Words) -> Docum
         ),
         amount=Row(w["credited"], won(-totals.payable_won)),
         amounts=_amounts(note, w),
-        beside=(_consent(note, w), _tax(note.tax_invoice, note.terms, w), funding_block(note.funding, w, -1)),
-        summary=_summary(projects, w),
+        beside=(
+            _consent(note, w),
+            tax_block(note.tax_invoice, note.terms, w, original),
+            funding_block(note.funding, w, -1),
+        ),
+        summary=summary_table(projects, _sums, w),
         sources=_sources(note, sha256, w),
         sheets=tuple(_sheet(name, lines, w) for name, lines in projects),
     )
@@ -64,18 +75,6 @@ def _consent(note: CreditNote, w: Words) -> Block:
     return Block(w["reason"], rows)
 
 
-def _tax(tax: AmendedTaxInvoice, terms: Terms, w: Words) -> Block:
-    rows = (
-        Row(w["document"], w.get(tax.document, tax.document)),
-        Row(w["treatment"], f"{w[terms.tax_treatment]} · {w['vat_rate']} {percent(terms.vat_factor)}"),
-        Row(w["supply"], won(tax.supply_value_won)),
-        Row(w["vat"], won(tax.vat_won)),
-        Row(w["original_written_on"], tax.original_written_on),
-        Row(w["written_on"], tax.written_on),
-    )
-    return Block(w["tax"], rows, w["not_filed"])
-
-
 def _sources(note: CreditNote, sha256: str, w: Words) -> Block:
     rows = (
         *(Row(f"{w['rounding']}, {row.label}", row.value) for row in rounding_block(note.terms, w).rows),
@@ -85,22 +84,6 @@ def _sources(note: CreditNote, sha256: str, w: Words) -> Block:
         Row(w["verify"], f"dure credit verify {note.number}", "code"),
     )
     return Block(w["sources"], rows)
-
-
-def _summary(projects: Sequence[tuple[str, Sequence[CreditLine]]], w: Words) -> Table:
-    columns = (
-        (w["project"], "left", "fr"),
-        (w["lines"], "right", "auto"),
-        (w["gpu_hours"], "right", "auto"),
-        (w["product"], "right", "auto"),
-        (w["fund_part"], "right", "auto"),
-        (w["discount"], "right", "auto"),
-        (w["tenant"], "right", "auto"),
-    )
-    rows = tuple((name, f"{len(lines):,}", *_sums(lines)) for name, lines in projects)
-    every = [line for _, lines in projects for line in lines]
-    sums = (w["sum"], f"{len(every):,}", *_sums(every)) if len(rows) > 1 else ()
-    return Table(w["projects"], columns, rows, sums)
 
 
 def _sums(lines: Sequence[CreditLine]) -> tuple[str, ...]:

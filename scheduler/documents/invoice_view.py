@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from typing import TypeVar
 
+from scheduler.core.accounting.credit_model import AmendedTaxInvoice, CreditLine
 from scheduler.core.accounting.invoice import BILLING_RULE, gpu_hours
 from scheduler.core.accounting.invoice_model import Funding, Invoice, Line, TaxInvoice, Terms
 from scheduler.documents.view import (
@@ -22,7 +24,10 @@ from scheduler.documents.view import (
     written,
 )
 
+L = TypeVar("L", bound=Line | CreditLine)
 Words = Mapping[str, str]
+Sums = Callable[[Sequence[L]], tuple[str, ...]]
+"""Sums of lines as cells: GPU-hours, product, paid by funds, discount, tenant's part."""
 
 
 def invoice_document(invoice: Invoice, sha256: str, lang: str, w: Words) -> Document:
@@ -46,19 +51,19 @@ def invoice_document(invoice: Invoice, sha256: str, lang: str, w: Words) -> Docu
         amount=Row(w["payable"], won(invoice.totals.payable_won)),
         amounts=_amounts(invoice, w),
         beside=(
-            _tax(invoice.tax_invoice, invoice.terms, w),
+            tax_block(invoice.tax_invoice, invoice.terms, w),
             funding_block(invoice.funding, w),
             rounding_block(invoice.terms, w),
             _differences(invoice, w),
         ),
-        summary=_summary(projects, w),
+        summary=summary_table(projects, _sums, w, w["no_lines"]),
         sources=_sources(invoice, sha256, w),
         sheets=tuple(_sheet(name, lines, w) for name, lines in projects),
     )
 
 
-def by_project(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    """Lines by project, both in the order of the invoice: its lines are sorted by project."""
+def by_project(lines: Sequence[L]) -> list[tuple[str, list[L]]]:
+    """Lines by project, both in the order of the document: its lines are sorted by project."""
     return [(name, list(group)) for name, group in groupby(lines, key=lambda line: line.project)]
 
 
@@ -78,12 +83,14 @@ def _amounts(invoice: Invoice, w: Words) -> Block:
     return Block(f"{w['amounts']} ({w['won']})", tuple(rows))
 
 
-def _tax(tax: TaxInvoice, terms: Terms, w: Words) -> Block:
+def tax_block(tax: TaxInvoice | AmendedTaxInvoice, terms: Terms, w: Words, *more: Row) -> Block:
+    """The data for a tax invoice; ``more`` stands before the date of writing."""
     rows = (
         Row(w["document"], w.get(tax.document, tax.document)),
         Row(w["treatment"], f"{w[terms.tax_treatment]} · {w['vat_rate']} {percent(terms.vat_factor)}"),
         Row(w["supply"], won(tax.supply_value_won)),
         Row(w["vat"], won(tax.vat_won)),
+        *more,
         Row(w["written_on"], tax.written_on),
     )
     return Block(w["tax"], rows, w["not_filed"])
@@ -135,7 +142,8 @@ def _sources(invoice: Invoice, sha256: str, w: Words) -> Block:
     return Block(w["sources"], rows)
 
 
-def _summary(projects: Sequence[tuple[str, Sequence[Line]]], w: Words) -> Table:
+def summary_table(projects: Sequence[tuple[str, Sequence[L]]], sums: Sums[L], w: Words, empty: str = "") -> Table:
+    """A row for each project with its sums, and all of them together."""
     columns = (
         (w["project"], "left", "fr"),
         (w["lines"], "right", "auto"),
@@ -145,10 +153,10 @@ def _summary(projects: Sequence[tuple[str, Sequence[Line]]], w: Words) -> Table:
         (w["discount"], "right", "auto"),
         (w["tenant"], "right", "auto"),
     )
-    rows = tuple((name, f"{len(lines):,}", *_sums(lines)) for name, lines in projects)
+    rows = tuple((name, f"{len(lines):,}", *sums(lines)) for name, lines in projects)
     every = [line for _, lines in projects for line in lines]
-    sums = (w["sum"], f"{len(every):,}", *_sums(every)) if len(rows) > 1 else ()
-    return Table(w["projects"], columns, rows, sums, w["no_lines"])
+    total = (w["sum"], f"{len(every):,}", *sums(every)) if len(rows) > 1 else ()
+    return Table(w["projects"], columns, rows, total, empty)
 
 
 def _sums(lines: Sequence[Line]) -> tuple[str, ...]:

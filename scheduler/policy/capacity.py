@@ -63,16 +63,21 @@ def joins(policy: Policy, org: OrgRecord, orgs: Sequence[OrgRecord], at_ms: int)
     return fits_capacity(policy, [*(item for item in orgs if item.class_name == org.class_name), org], None, at_ms)
 
 
+def guaranteed(policy: Policy) -> dict[str, int]:
+    """What the classes together guarantee of each flavor that one of them names, in milli-GPUs."""
+    total: dict[str, int] = {}
+    for rule in policy.classes.values():
+        _add(total, rule.share.guarantee, 1)
+    return total
+
+
 def class_sums(policy: Policy, capacity: Mapping[str, int]) -> list[Sum]:
     """Flavors of which the classes together guarantee more than the registered whole GPUs of ``capacity``.
 
     Each stands at the class that guarantees most of it, the first in the file of several.
     """
-    total: dict[str, int] = {}
-    for rule in policy.classes.values():
-        _add(total, rule.share.guarantee, 1)
     sums = []
-    for flavor, amount in total.items():
+    for flavor, amount in guaranteed(policy).items():
         registered = capacity.get(flavor, 0)
         if amount > registered * MILLI_PER_GPU:
             message = f"the classes guarantee {gpus_text(amount)} {flavor} but {registered} are registered"

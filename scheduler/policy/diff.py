@@ -13,6 +13,7 @@ from typing import TypeVar
 from scheduler.core.accounting.rating import Price, rate
 from scheduler.core.model import Tier
 from scheduler.core.units import MILLI_GPU_MS_PER_GPU_HOUR, format_duration, format_ppm
+from scheduler.policy.capacity import guaranteed
 from scheduler.policy.model import Amounts, Override, Policy, RateCard, Share
 from scheduler.schema.quantities import gpus_text
 from scheduler.schema.times import rfc3339
@@ -93,11 +94,7 @@ def _joined(first: Iterable[T], second: Iterable[T]) -> list[T]:
 
 
 def _sums(policy: Policy) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for rule in policy.classes.values():
-        for flavor, amount in rule.share.guarantee.items():
-            total[flavor] = total.get(flavor, 0) + amount
-    return {flavor: amount for flavor, amount in total.items() if amount}
+    return {flavor: amount for flavor, amount in guaranteed(policy).items() if amount}
 
 
 def _prices(side: Priced) -> Iterator[tuple[tuple[str, Tier, str], int]]:

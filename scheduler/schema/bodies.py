@@ -32,6 +32,7 @@ from scheduler.schema.body_base import (
     Sha256,
     ShellText,
     TierName,
+    finding_body,
 )
 from scheduler.schema.body_credit import CreditBody, CreditLineBody, CreditRequest, CreditSummary, LineLeft
 from scheduler.schema.body_fairness import (
@@ -119,6 +120,7 @@ __all__ = [
     "Listing",
     "Problem",
     "FindingBody",
+    "finding_body",
     "TaskBody",
     "PlanNowBody",
     "PlanShareBody",

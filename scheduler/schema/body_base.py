@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator
 
+from scheduler.core.errors import Finding
+
 API_VERSION: Final = "dure.dev/v1alpha1"
 # Set by Dure for every rank; a task that sets them would lie to its own code about its place in the gang.
 RESERVED_ENV = re.compile(r"DURE_\w*|RAY_ADDRESS\Z|RAY_AUTH\w*", re.ASCII)
@@ -94,3 +96,8 @@ class FindingBody(Body):
     code: str
     message: str
     fix: str = ""
+
+
+def finding_body(finding: Finding) -> FindingBody:
+    """A finding on the wire."""
+    return FindingBody(where=finding.where, code=finding.code, message=finding.message, fix=finding.fix)

@@ -22,7 +22,6 @@ class PlanTierBody(Body):
     """What the tenant pays for a GPU-hour, in micro-won."""
     most_microwon: int
     """For one attempt that uses its whole time limit and the grace that follows it."""
-    """What the tenant pays for an attempt that uses all its GPUs up to its time limit, in micro-won."""
     all_jobs_microwon: int
     """For one such attempt of every job of the array; of a single job ``most_microwon``."""
 

@@ -13,6 +13,8 @@ from scheduler.core.units import (
 )
 
 GPUS_PER_NODE_MAX = 9_999
+UNREADABLE_WON = -1
+"""Stands for an amount of a document whose stored text cannot be read; no document has it."""
 FLAVOR_PATTERN = r"[A-Za-z0-9][A-Za-z0-9.-]{0,39}"
 _GPUS = re.compile(rf"({FLAVOR_PATTERN}):([1-9]\d{{0,3}})\Z", re.ASCII)
 _COUNT_ONLY = re.compile(r"\d+\Z", re.ASCII)

@@ -14,7 +14,7 @@ from scheduler.core.codec import from_json
 from scheduler.core.errors import Retry
 from scheduler.core.facts import AttemptGone, AttemptRunning, AttemptStarting, AttemptStopping
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason, step_attempt, step_job
-from scheduler.core.model import Rank
+from scheduler.core.model import Rank, gpus_by_node
 from scheduler.core.records import AttemptRecord, ClusterRecord, JobRecord, NodeRecord, RankRecord
 from scheduler.core.units import MS_PER_SECOND
 from scheduler.schema.bodies import ObservationBody, TaskBody
@@ -172,9 +172,7 @@ class ObservedAttempt:
     def _free_nodes(self) -> None:
         """Free what the placement holds, wherever a worker was seen."""
         ranks: tuple[Rank, ...] = from_json(tuple[Rank, ...], json.loads(self._attempt.ranks_json))
-        freed: dict[str, int] = {}
-        for rank in ranks:
-            freed[rank.node] = freed.get(rank.node, 0) + rank.gpus
+        freed = gpus_by_node(ranks)
         for name in sorted(freed):
             node = self._tx.get(NodeRecord, self._attempt.cluster, name)
             if node is None:

@@ -8,12 +8,12 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 
-from scheduler.core.accounting import credit, ledger
+from scheduler.core.accounting import credit
 from scheduler.core.accounting.credit_model import Consent, CreditLine, CreditNote, CreditReason
 from scheduler.core.accounting.credit_rendering import credit_csv, credit_json, parse_credit
 from scheduler.core.accounting.invoice import build
-from scheduler.core.accounting.invoice_model import Invoice, Totals
-from scheduler.core.accounting.rendering import invoice_json, parse_invoice
+from scheduler.core.accounting.invoice_model import Totals
+from scheduler.core.accounting.rendering import invoice_json
 from scheduler.core.codec import canonical, sha256_hex
 from scheduler.core.errors import Fatal, Retry
 from scheduler.core.facts import CreditNoteIssued
@@ -22,9 +22,10 @@ from scheduler.core.records import CreditNoteRecord, CreditProposalRecord, Invoi
 from scheduler.schema.bodies import CreditBody, CreditLineBody, CreditRequest, CreditSummary
 from scheduler.services.actors import Actor, require
 from scheduler.services.effective import EffectivePolicies
-from scheduler.services.invoices import found_invoice, inputs_of
+from scheduler.services.invoices import found_invoice, inputs_of, parsed_invoice
 from scheduler.services.job_bodies import instant
 from scheduler.services.ports import Reader, Store, Where, Writer
+from scheduler.services.posting import post
 from scheduler.services.submit import Conflict, Invalid, NotFound
 
 ADMIN = "an administrator of the pool"
@@ -124,18 +125,11 @@ def _inputs(
     return credit.CreditInputs(
         number=number,
         issued_at_ms=now_ms,
-        invoice=_invoice_of(record),
+        invoice=parsed_invoice(record),
         invoice_sha256=record.sha256,
         earlier=notes,
         left=left_of(proposal),
-        consent=Consent(
-            proposal.id,
-            CreditReason(proposal.reason),
-            proposal.text,
-            proposal.proposed_by,
-            rfc3339_utc(proposal.proposed_at_ms),
-            approver,
-        ),
+        consent=consent_of(proposal, approver),
         shares=shares(tx, policies, record),
         booked_in=_open_period(tx),
     )
@@ -164,10 +158,7 @@ def _open_period(tx: Writer) -> str:
 
 def _issue(tx: Writer, inputs: credit.CreditInputs, now_ms: int) -> None:
     note = credit.make(inputs)
-    booked, seq = credit.transaction(note), tx.next_number("ledger")
-    tx.add(ledger.tx_record(booked, seq, now_ms, note.booked_in))
-    for entry in ledger.entry_records(booked, seq):
-        tx.add(entry)
+    post(tx, credit.transaction(note), note.booked_in, now_ms)
     text = credit_json(note)
     digest, org = sha256_hex(text), note.buyer.name
     fact = CreditNoteIssued(note.number, note.invoice.number, org, note.booked_in, digest)
@@ -228,6 +219,18 @@ def notes_of(view: Reader, invoice: str) -> tuple[CreditNote, ...]:
     return tuple(_parsed(record) for record in records_of(view, invoice))
 
 
+def consent_of(proposal: CreditProposalRecord, approver: str) -> Consent:
+    """Who asked for it and why, by the proposal, and who has approved."""
+    return Consent(
+        proposal.id,
+        CreditReason(proposal.reason),
+        proposal.text,
+        proposal.proposed_by,
+        rfc3339_utc(proposal.proposed_at_ms),
+        approver,
+    )
+
+
 def left_of(proposal: CreditProposalRecord) -> dict[int, int]:
     """What a proposal leaves of which line."""
     return {int(number): left for number, left in json.loads(proposal.left_json).items()}
@@ -241,19 +244,11 @@ def _parsed(record: CreditNoteRecord) -> CreditNote:
         raise Conflict(DAMAGED, message, f"dure credit verify {record.number}") from error
 
 
-def _invoice_of(record: InvoiceRecord) -> Invoice:
-    try:
-        return parse_invoice(record.invoice_json)
-    except ValueError as error:
-        message = f"the stored text of {record.number} is damaged: {error}"
-        raise Conflict("DURE-6022", message, f"dure invoice verify {record.number}") from error
-
-
 def _taken_off(
     record: InvoiceRecord, notes: Sequence[CreditNote], proposal: CreditProposalRecord
 ) -> tuple[tuple[CreditLine, ...], Totals]:
     try:
-        return credit.taken_off(_invoice_of(record), notes, CreditReason(proposal.reason), left_of(proposal))
+        return credit.taken_off(parsed_invoice(record), notes, CreditReason(proposal.reason), left_of(proposal))
     except Conflict:
         raise
     except Fatal as error:

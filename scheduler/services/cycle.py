@@ -18,7 +18,7 @@ from scheduler.core.effective import EffectivePolicy
 from scheduler.core.errors import ConstraintBroken, DuplicateRecord, StaleEpoch
 from scheduler.core.facts import AttemptAdmitted, AttemptStopping, EarmarkReleased, GpusEarmarked
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason, step_attempt
-from scheduler.core.model import Tier
+from scheduler.core.model import Tier, gpus_by_node
 from scheduler.core.records import (
     AttemptRecord,
     CheckpointRecord,
@@ -310,9 +310,7 @@ def admit(tx: Writer, step: Admit, effective: EffectivePolicy, cycle: int, now_m
     """Give the gang its GPUs, all or none; raises Dropped when job, policy or nodes are not as decided on."""
     policy = _decided_under(tx, effective)
     job = _waiting(tx, step)
-    wanted: dict[str, int] = {}
-    for rank in step.ranks:
-        wanted[rank.node] = wanted.get(rank.node, 0) + rank.gpus
+    wanted = gpus_by_node(step.ranks)
     for name in sorted(wanted):
         node = tx.get(NodeRecord, step.cluster, name)
         if node is None or not node.schedulable or node.held + wanted[name] > node.healthy:

@@ -25,6 +25,13 @@ def registry_sequence(reader: Reader) -> int:
     return counter.value if counter else 0
 
 
+def registry_of(reader: Reader) -> Registry:
+    """Organisations and active projects as they are."""
+    orgs = reader.select(OrgRecord, order=("name",), limit=ORGS_MAX)
+    projects = reader.select(ProjectRecord, Where("state", "=", "active"), limit=PROJECTS_MAX)
+    return Registry(orgs=tuple(orgs), projects=tuple(projects))
+
+
 class EffectivePolicies:
     """One cache a process: makes an effective policy when a version, the registry or a lease's end changes it."""
 
@@ -58,7 +65,4 @@ class EffectivePolicies:
 
     def at(self, reader: Reader, record: PolicyRecord, sequence: int, at_ms: int) -> EffectivePolicy:
         """The effective policy of a given version over the registry as it is now."""
-        orgs = reader.select(OrgRecord, order=("name",), limit=ORGS_MAX)
-        projects = reader.select(ProjectRecord, Where("state", "=", "active"), limit=PROJECTS_MAX)
-        registry = Registry(orgs=tuple(orgs), projects=tuple(projects))
-        return effective(self.parsed(record).policy, record.version, registry, sequence, at_ms)
+        return effective(self.parsed(record).policy, record.version, registry_of(reader), sequence, at_ms)

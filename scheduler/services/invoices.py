@@ -27,10 +27,12 @@ from scheduler.core.records import (
     SliceRecord,
 )
 from scheduler.schema.bodies import CheckBody, InvoiceBody, InvoiceSummary, VerifyBody
+from scheduler.schema.quantities import UNREADABLE_WON
 from scheduler.services.actors import Actor
 from scheduler.services.effective import EffectivePolicies, newest_policy
 from scheduler.services.job_bodies import instant
 from scheduler.services.ports import Reader, Where, Writer
+from scheduler.services.posting import post
 from scheduler.services.prices import PriceBooks
 from scheduler.services.reads import everything, of_sequences
 from scheduler.services.submit import Conflict, NotFound
@@ -95,10 +97,7 @@ def _slices_of(view: Reader, period: str, org: str) -> list[SliceRecord]:
 
 def _issue(tx: Writer, invoice: Invoice, period: PeriodRecord, now_ms: int) -> None:
     for transaction in closing_transactions(invoice):
-        seq = tx.next_number("ledger")
-        tx.add(ledger.tx_record(transaction, seq, now_ms, period.id))
-        for entry in ledger.entry_records(transaction, seq):
-            tx.add(entry)
+        post(tx, transaction, period.id, now_ms)
     text = invoice_json(invoice)
     digest = sha256_hex(text)
     issued = InvoiceIssued(invoice.number, invoice.buyer.name, period.id, digest)
@@ -139,17 +138,21 @@ def get_invoice(view: Reader, actor: Actor, number: str) -> InvoiceBody:
 
 def invoice_csv_text(view: Reader, actor: Actor, number: str) -> str:
     """The invoice's lines and totals as CSV; raises Conflict when the stored text is no invoice any more."""
-    text = found_invoice(view, actor, number).invoice_json
+    return invoice_csv(parsed_invoice(found_invoice(view, actor, number)))
+
+
+def parsed_invoice(record: InvoiceRecord) -> Invoice:
+    """The invoice as it was issued; raises Conflict when the stored text is none any more."""
     try:
-        return invoice_csv(parse_invoice(text))
+        return parse_invoice(record.invoice_json)
     except ValueError as error:
-        message = f"the stored text of {number} is damaged: {error}"
-        raise Conflict("DURE-6022", message, f"dure invoice verify {number}") from error
+        message = f"the stored text of {record.number} is damaged: {error}"
+        raise Conflict("DURE-6022", message, f"dure invoice verify {record.number}") from error
 
 
 def _summary(record: InvoiceRecord) -> InvoiceSummary:
-    """An invoice as lists show it; where the stored text is damaged, every amount is -1, which no invoice has."""
-    amounts = (-1,) * 5
+    """An invoice as lists show it; where the stored text is damaged, every amount is UNREADABLE_WON."""
+    amounts = (UNREADABLE_WON,) * 5
     with contextlib.suppress(ValueError):
         totals = parse_invoice(record.invoice_json).totals
         supply_won = totals.supply_value_won

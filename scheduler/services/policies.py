@@ -36,6 +36,7 @@ class FileRefused(Fatal):
 
 
 def known_cards(view: Reader) -> dict[str, RateCardRecord]:
+    """Every rate card that was ever applied, by name."""
     return {card.name: card for card in view.select(RateCardRecord, limit=RATE_CARDS_MAX)}
 
 

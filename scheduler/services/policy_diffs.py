@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 
 from scheduler.core.allocator.fairshare import standings
-from scheduler.core.records import OrgRecord, PolicyRecord, ProjectRecord, RateCardRecord
+from scheduler.core.records import PolicyRecord, RateCardRecord
 from scheduler.core.units import MILLI_PER_GPU
 from scheduler.policy.diff import Priced, changes, guarantee_sums, price_changes
-from scheduler.policy.effective import Registry, effective
+from scheduler.policy.effective import effective
 from scheduler.policy.loader import LoadedPolicy, load
 from scheduler.policy.model import Policy, RateCard
 from scheduler.schema.bodies import (
-    FindingBody,
     GuaranteeSumBody,
     PolicyChangeBody,
     PolicyDiffBody,
     PolicyDiffRequest,
     PolicyPriceBody,
     PolicyShrinkBody,
+    finding_body,
 )
 from scheduler.services.actors import Actor
-from scheduler.services.effective import ORGS_MAX, PROJECTS_MAX, EffectivePolicies, newest_policy
+from scheduler.services.effective import EffectivePolicies, newest_policy, registry_of
 from scheduler.services.pictures import picture
 from scheduler.services.policies import FileRefused, fits, known_cards, policy_record
 from scheduler.services.ports import Reader, Where
@@ -46,9 +46,7 @@ def diff_text(
     return body.model_copy(
         update={
             "old_version": against.version if against else 0,
-            "refusals": [
-                FindingBody(where=item.where, code=item.code, message=item.message, fix=item.fix) for item in refusals
-            ],
+            "refusals": [finding_body(item) for item in refusals],
             "shrinks": _shrinks(view, policies, loaded.policy, now_ms) if actor.reads_all else [],
         }
     )
@@ -128,9 +126,7 @@ def _shrinks(view: Reader, policies: EffectivePolicies, new: Policy, now_ms: int
     current = policies.current(view, now_ms)
     if current is None:
         return []
-    orgs = view.select(OrgRecord, order=("name",), limit=ORGS_MAX)
-    projects = view.select(ProjectRecord, Where("state", "=", "active"), limit=PROJECTS_MAX)
-    planned = effective(new, 0, Registry(tuple(orgs), tuple(projects)), 0, now_ms).tree.nodes
+    planned = effective(new, 0, registry_of(view), 0, now_ms).tree.nodes
     found = []
     for item in standings(picture(view, current, now_ms)):
         node = planned.get(item.tree_node)

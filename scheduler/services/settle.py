@@ -29,6 +29,7 @@ from scheduler.services.invoices import issue_invoices
 from scheduler.services.leases import LEASE_MS, acquire
 from scheduler.services.periods import UNSETTLED_MAX, all_periods, period_for, waiting_for
 from scheduler.services.ports import Reader, Store, Where, Writer
+from scheduler.services.posting import post
 from scheduler.services.prices import PriceBooks
 
 LEASE = "settler"
@@ -187,9 +188,6 @@ def _due(attempt: AttemptRecord, since_ms: int, through_ms: int, edges: tuple[in
 def _book(
     tx: Writer, transaction: ledger.Transaction, group: tuple[SliceRecord, ...], period: str, now_ms: int
 ) -> None:
-    seq = tx.next_number("ledger")
-    tx.add(ledger.tx_record(transaction, seq, now_ms, period))
-    for entry in ledger.entry_records(transaction, seq):
-        tx.add(entry)
+    seq = post(tx, transaction, period, now_ms)
     for part in posted(group, period=period, ledger_seq=seq):
         tx.add(part)

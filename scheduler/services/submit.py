@@ -17,6 +17,7 @@ from scheduler.core.units import format_duration
 from scheduler.schema.bodies import JobBody, TaskBody
 from scheduler.schema.report import nearest
 from scheduler.services.actors import Actor, require
+from scheduler.services.arrays import HOLDER
 from scheduler.services.effective import EffectivePolicies, newest_policy
 from scheduler.services.job_bodies import array_body, job_body
 from scheduler.services.ports import PackageStore, Reader, Store, Where, Writer
@@ -248,7 +249,7 @@ def _records(accepted: Accepted, actor: Actor, ids: Sequence[str], now_ms: int) 
         yield first
         return
     for place, (member, index) in enumerate(zip(ids[1:], array.indices, strict=True)):
-        held_by = user_holds or ("" if place < array.at_once else "array")
+        held_by = user_holds or ("" if place < array.at_once else HOLDER)
         job = replace(first, id=member, array=ids[0], array_index=index, array_text=array.text, held_by=held_by)
         yield replace(job, state=JobState.HELD if held_by else JobState.QUEUED)
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from scheduler.core.accounting.credit import CreditInputs
 from scheduler.core.accounting.credit_check import verify_credit as verify_text
-from scheduler.core.accounting.credit_model import Consent, CreditReason
+from scheduler.core.accounting.credit_model import CreditNote
 from scheduler.core.accounting.credit_rendering import parse_credit
 from scheduler.core.accounting.ledger import CREDIT
 from scheduler.core.accounting.rendering import parse_invoice
 from scheduler.core.accounting.verification import Check
 from scheduler.core.errors import DureError
 from scheduler.core.facts import CreditNoteIssued
-from scheduler.core.instants import rfc3339_utc
 from scheduler.core.records import (
     CreditNoteRecord,
     CreditProposalRecord,
@@ -23,16 +22,16 @@ from scheduler.core.records import (
     SliceRecord,
 )
 from scheduler.schema.bodies import CheckBody, VerifyBody
+from scheduler.schema.quantities import UNREADABLE_WON
 from scheduler.services import invoices, pdfs
 from scheduler.services.actors import Actor
-from scheduler.services.credits import found_note, left_of, notes_of, records_of, shares
+from scheduler.services.credits import consent_of, found_note, left_of, notes_of, records_of, shares
 from scheduler.services.effective import EffectivePolicies
 from scheduler.services.invoices import check_bodies, issued, with_entries
 from scheduler.services.job_bodies import instant
 from scheduler.services.ports import Reader, Renderer, Store, Where, Witness
 
 PROMETHEUS = "Prometheus"
-UNREADABLE_WON = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +92,27 @@ def _note_checks(view: Reader, policies: EffectivePolicies, record: CreditNoteRe
     checks = [issued(view, record.issued_seq, wanted)]
     invoice, proposal = view.get(InvoiceRecord, record.invoice), view.get(CreditProposalRecord, record.proposal)
     try:
-        lines = len(parse_credit(record.note_json).lines)
+        note = parse_credit(record.note_json)
         if invoice is None or proposal is None:
             raise ValueError("its invoice or its proposal is not there any more")
-        inputs = _inputs(view, policies, record, invoice, proposal)
+        inputs = _inputs(view, policies, record, note, invoice, proposal)
     except (ValueError, DureError) as error:
         return [*checks, Check("inputs", False, str(error))], 0, 0
     key = Where("idem_key", "=", f"{CREDIT}:{record.number}")
     stored = with_entries(view, view.select(LedgerTxRecord, key))
     checks += verify_text(record.note_json, sha256=record.sha256, inputs=inputs, stored=stored)
     of_invoice = (Where("period", "=", invoice.period), Where("org", "=", invoice.org))
-    return checks, lines, view.count(SliceRecord, *of_invoice)
+    return checks, len(note.lines), view.count(SliceRecord, *of_invoice)
 
 
 def _inputs(
     view: Reader,
     policies: EffectivePolicies,
     record: CreditNoteRecord,
+    note: CreditNote,
     invoice: InvoiceRecord,
     proposal: CreditProposalRecord,
 ) -> CreditInputs:
-    approver = parse_credit(record.note_json).consent.approved_by  # stands with the hash; nothing else names it
-    consent = Consent(
-        proposal.id,
-        CreditReason(proposal.reason),
-        proposal.text,
-        proposal.proposed_by,
-        rfc3339_utc(proposal.proposed_at_ms),
-        approver,
-    )
     return CreditInputs(
         number=record.number,
         issued_at_ms=record.issued_at_ms,
@@ -129,7 +120,8 @@ def _inputs(
         invoice_sha256=invoice.sha256,
         earlier=notes_of(view, invoice.number)[: record.place - 1],
         left=left_of(proposal),
-        consent=consent,
+        # Who approved stands with the hash; nothing else names it.
+        consent=consent_of(proposal, note.consent.approved_by),
         shares=shares(view, policies, invoice),
         booked_in=record.period,
     )

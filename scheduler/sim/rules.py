@@ -89,9 +89,7 @@ class Estate:
     def will_do(self, job: PendingJob, cluster: str, ranks: Iterable[Rank]) -> bool:
         """Whether a gang inside its guarantee may start at these places once all that leaves is gone."""
         then = self.without(lambda item: item.leaves)
-        free, wanted = then.free_on(job.request.flavor, clamp=False), dict[Spot, int]()
-        for rank in ranks:
-            wanted[cluster, rank.node] = wanted.get((cluster, rank.node), 0) + rank.gpus
+        free, wanted = then.free_on(job.request.flavor, clamp=False), _by_spot(cluster, ranks)
         return (
             job.request.tiers[0] is Tier.GUARANTEED
             and self.inside_guarantee(job.leaf, job.request)
@@ -108,10 +106,8 @@ class Estate:
         own = next(number for number, item in enumerate(kept) if item.job == job.job)
         aside = {item.job for item in kept[own:]}
         then = self.without(lambda item: item.kept and item.job in aside)
-        free, wanted = then.free_on(job.request.flavor, clamp=False), dict[Spot, int]()
-        for rank in kept[own].ranks:
-            spot = (kept[own].cluster, rank.node)
-            wanted[spot] = wanted.get(spot, 0) + rank.gpus
+        free = then.free_on(job.request.flavor, clamp=False)
+        wanted = _by_spot(kept[own].cluster, kept[own].ranks)
         return (
             then.inside_guarantee(job.leaf, job.request)
             and then.within_caps(job.leaf, job.request)
@@ -281,6 +277,14 @@ class Estate:
 
     def _node(self, path: str) -> TreeNode:
         return self.snapshot.tree.node(path)
+
+
+def _by_spot(cluster: str, ranks: Iterable[Rank]) -> dict[Spot, int]:
+    """GPUs of a gang's workers by node."""
+    found: dict[Spot, int] = {}
+    for rank in ranks:
+        found[cluster, rank.node] = found.get((cluster, rank.node), 0) + rank.gpus
+    return found
 
 
 def _holding(snapshot: Snapshot, attempt: LiveAttempt) -> Holding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from scheduler.cli import exits
-from scheduler.cli.arguments import INVOICE, Named
+from scheduler.cli.arguments import INVOICE, ORG, Named
 from scheduler.cli.base import EXITS_API, EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.build import request
 from scheduler.cli.clean import shortened
@@ -122,7 +122,7 @@ def approve(session: Session, proposal: str, yes: bool, output: str) -> None:
     see_also=("credit get", "invoice list"),
 )
 @option("--invoice", type=INVOICE, metavar="NUMBER", default="", help="Of this invoice.")
-@option("--org", type=Named("name of an organisation", "dure org list"), metavar="ORG", default="", help="Of this one.")
+@option("--org", type=ORG, metavar="ORG", default="", help="Of this one.")
 @output_option()
 def list_credits(session: Session, invoice: str, org: str, output: str) -> None:
     """List credit notes and proposals, newest first.

@@ -9,6 +9,7 @@ import click
 
 from scheduler.cli import exits
 from scheduler.cli.arguments import JOB as JOB_TYPE
+from scheduler.cli.arrays import told
 from scheduler.cli.base import EXITS_CHANGE, command, group, option, output_option
 from scheduler.cli.commands.job_wait import wait
 from scheduler.cli.session import Session
@@ -119,7 +120,7 @@ def hold(session: Session, name: str, output: str) -> None:
         found = session.client.job(name)
         problem.fix = f"dure job get {found.id}" if found.state in ENDED else f"to end it: dure cancel {found.id}"
         raise
-    _told(session, body, output)
+    told(session, body, output)
     session.next(("Release", f"dure job release {body.id}"), ("Cancel", f"dure cancel {body.id}"))
 
 
@@ -134,7 +135,7 @@ def release(session: Session, name: str, output: str) -> None:
     from scheduler.cli.arrays import one_of
 
     body = session.client.release(name)
-    _told(session, body, output)
+    told(session, body, output)
     session.next(("Why waiting", f"dure why {body.id}"), ("Follow", f"dure logs -f {one_of(body)}"))
 
 
@@ -158,7 +159,7 @@ def cancel(session: Session, names: tuple[str, ...], yes: bool, output: str) -> 
         raise click.UsageError(f"{len(names)} jobs at once; at most {JOBS_AT_ONCE_MAX}")
     if len(names) == 1:
         body = session.client.cancel(names[0])
-        _told(session, body, output)
+        told(session, body, output)
         session.next(("See", f"dure job get {body.id}"), ("Queue", "dure queue"))
         return exits.OK
     shown = ", ".join(names[:SHOWN_MAX]) + (f" and {len(names) - SHOWN_MAX} more" if len(names) > SHOWN_MAX else "")
@@ -201,16 +202,9 @@ def _cancel_each(session: Session, names: Sequence[str], output: str) -> tuple[l
                 session.made(f"job/{body.id} {body.state.lower()}")
                 continue
             try:
-                _told(session, body, output)
+                told(session, body, output)
             except OutputError as error:
                 lost = error
     if lost:
         raise lost
     return ended, code
-
-
-def _told(session: Session, body: JobBody, output: str) -> None:
-    from scheduler.cli.arrays import told_text
-    from scheduler.cli.sheets import JOB
-
-    session.told(body, JOB, output, told_text(body))

@@ -9,6 +9,7 @@ import click
 
 from scheduler.cli import exits
 from scheduler.cli.arguments import live
+from scheduler.cli.arrays import told
 from scheduler.cli.base import EXITS_CHANGE, OUTPUT, Command, command, option, output_option
 from scheduler.cli.session import Session
 from scheduler.cli.streams import flush
@@ -144,7 +145,7 @@ def submit(
         session.talk("this key has been used for this task: no second job was made")
     if wait or wait_timeout is not None:
         return _wait(session, job, wait_timeout, output)
-    _told(session, job, output)
+    told(session, job, output)
     session.next(
         ("Follow", f"dure logs -f {one_of(job)}"),
         ("Why waiting", f"dure why {job.id}"),
@@ -163,27 +164,20 @@ def _require_usage(file: str | None, after: list[str] | None, key: str) -> None:
         raise click.UsageError(f"--idempotency-key takes 1 to {KEY_LENGTH_MAX} printable characters")
 
 
-def _told(session: Session, job: JobBody, output: str) -> None:
-    from scheduler.cli.arrays import told_text
-    from scheduler.cli.sheets import JOB
-
-    session.told(job, JOB, output, told_text(job))
-
-
 def _wait(session: Session, job: JobBody, seconds: int | None, output: str) -> int:
     """Wait for the end. The id is told at once, and a body once it says how the job ended."""
     whole = output in ("json", "yaml")
     if whole:
         session.made(f"job/{job.id} {job.state.lower()}")
     else:
-        _told(session, job, output)
+        told(session, job, output)
         flush()
     try:
         ended = wait_for_end(session, job.id, seconds)
     except KeyboardInterrupt:
         return stopped_looking(session, job.id, ("Wait again", f"dure job wait {job.id}"))
     if whole:
-        _told(session, ended, output)
+        told(session, ended, output)
     return told_end(session, ended)
 
 

@@ -22,8 +22,8 @@ from scheduler.core.accounting.credit_model import (
     CreditNote,
     CreditReason,
 )
-from scheduler.core.accounting.invoice import InvoiceInputs, gpu_hours, lines_of
-from scheduler.core.accounting.invoice_model import Funding, Invoice, Line, Totals
+from scheduler.core.accounting.invoice import InvoiceInputs, funding_of, gpu_hours, lines_of, totals_of
+from scheduler.core.accounting.invoice_model import Invoice, Line, Totals
 from scheduler.core.accounting.rating import RatedWon, rate, rate_won
 from scheduler.core.accounting.verification import line_price, rounding_of
 from scheduler.core.codec import canonical
@@ -115,7 +115,7 @@ def taken_off(
     left = left_after(invoice, notes, reason, asked)
     changed = [line for line in invoice.lines if line.number in left]
     lines = tuple(_line(invoice, line, before[line.number], left[line.number]) for line in changed)
-    return lines, _totals(invoice, lines, before, {**before, **left})
+    return lines, totals_of(lines, _vat(invoice, before) - _vat(invoice, {**before, **left}))
 
 
 def make(inputs: CreditInputs) -> CreditNote:
@@ -136,7 +136,7 @@ def make(inputs: CreditInputs) -> CreditNote:
         buyer_class=invoice.buyer_class,
         terms=invoice.terms,
         lines=lines,
-        funding=_funding(lines),
+        funding=funding_of(lines),
         totals=totals,
         tax_invoice=_tax_invoice(inputs, totals),
         booked_in=inputs.booked_in,
@@ -198,31 +198,6 @@ def _vat(invoice: Invoice, quantities: Left) -> int:
         won = _won(invoice, line, quantities[line.number])
         supply += won.tenant_won + (won.funder_won if line.in_supply_value else 0)
     return rounding_of(terms.vat_rounding, terms.vat_quantum_won).won(supply * parse_ppm(terms.vat_factor), PPM_ONE)
-
-
-def _totals(invoice: Invoice, lines: Sequence[CreditLine], before: Left, after: Left) -> Totals:
-    funder, discount = sum(line.funder_won for line in lines), sum(line.discount_won for line in lines)
-    tenant = sum(line.tenant_won for line in lines)
-    vat = _vat(invoice, before) - _vat(invoice, after)
-    return Totals(
-        list_won=sum(line.list_won for line in lines),
-        product_won=sum(line.product_won for line in lines),
-        funder_won=funder,
-        discount_won=discount,
-        subsidy_won=funder + discount,
-        tenant_won=tenant,
-        supply_value_won=tenant + sum(line.funder_won for line in lines if line.in_supply_value),
-        vat_won=vat,
-        payable_won=tenant + vat,
-    )
-
-
-def _funding(lines: Sequence[CreditLine]) -> tuple[Funding, ...]:
-    sums: dict[tuple[str, bool], int] = defaultdict(int)
-    for line in lines:
-        if line.funder:
-            sums[line.funder, line.in_supply_value] += line.funder_won
-    return tuple(Funding(fund, sums[fund, inside], inside) for fund, inside in sorted(sums))
 
 
 def _tax_invoice(inputs: CreditInputs, totals: Totals) -> AmendedTaxInvoice:

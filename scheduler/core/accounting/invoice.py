@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduler.core.accounting import ledger
+from scheduler.core.accounting.credit_model import CreditLine
 from scheduler.core.accounting.invoice_model import (
     Difference,
     Funding,
@@ -33,6 +34,7 @@ from scheduler.core.instants import kst_date, parse_rfc3339, rfc3339_utc
 from scheduler.core.records import OrgRecord, PeriodRecord, SliceRecord
 from scheduler.core.units import MICRO_PER_WON, MILLI_GPU_MS_PER_GPU_HOUR, MILLI_PER_GPU, PPM_ONE, format_ppm
 
+Lines = Sequence[Line] | Sequence[CreditLine]
 BAD_INPUT = "DURE-9050"
 BILLING_RULE = "from the gang's last start to the rank's own end or its eviction notice"
 _HOUR_PLACES = 1_000_000
@@ -84,7 +86,8 @@ def build(inputs: InvoiceInputs) -> Invoice:
     if wrong:
         raise Fatal(BAD_INPUT, wrong[0].message, wrong[0].fix)
     lines = _lines(inputs)
-    totals = _totals(inputs, lines)
+    vat = inputs.vat_rounding.won(supply_value(lines) * _vat_ppm(inputs), PPM_ONE)
+    totals = totals_of(lines, vat)
     period = inputs.period
     return Invoice(
         number=inputs.number,
@@ -95,7 +98,7 @@ def build(inputs: InvoiceInputs) -> Invoice:
         buyer_class=inputs.org.class_name,
         terms=_terms(inputs),
         lines=lines,
-        funding=_funding(lines),
+        funding=funding_of(lines),
         totals=totals,
         rounding=_differences(inputs, lines),
         tax_invoice=_tax_invoice(inputs, totals),
@@ -170,12 +173,16 @@ def _line(inputs: InvoiceInputs, number: int, price: Price, slices: Sequence[Sli
     )
 
 
-def _totals(inputs: InvoiceInputs, lines: Sequence[Line]) -> Totals:
+def supply_value(lines: Lines) -> int:
+    """What lines are taxed on, in won: the tenant's part, and what a fund pays inside the supply value."""
+    return sum(line.tenant_won + (line.funder_won if line.in_supply_value else 0) for line in lines)
+
+
+def totals_of(lines: Lines, vat_won: int) -> Totals:
+    """The sums of an invoice's or a credit note's lines, with the tax on them."""
     funder = sum(line.funder_won for line in lines)
     discount = sum(line.discount_won for line in lines)
     tenant = sum(line.tenant_won for line in lines)
-    supply = tenant + sum(line.funder_won for line in lines if line.in_supply_value)
-    vat = inputs.vat_rounding.won(supply * _vat_ppm(inputs), PPM_ONE)
     return Totals(
         list_won=sum(line.list_won for line in lines),
         product_won=sum(line.product_won for line in lines),
@@ -183,9 +190,9 @@ def _totals(inputs: InvoiceInputs, lines: Sequence[Line]) -> Totals:
         discount_won=discount,
         subsidy_won=funder + discount,
         tenant_won=tenant,
-        supply_value_won=supply,
-        vat_won=vat,
-        payable_won=tenant + vat,
+        supply_value_won=supply_value(lines),
+        vat_won=vat_won,
+        payable_won=tenant + vat_won,
     )
 
 
@@ -205,7 +212,8 @@ def _terms(inputs: InvoiceInputs) -> Terms:
     )
 
 
-def _funding(lines: Sequence[Line]) -> tuple[Funding, ...]:
+def funding_of(lines: Lines) -> tuple[Funding, ...]:
+    """What each fund pays of lines, by fund; apart where it is inside the supply value."""
     sums: dict[tuple[str, bool], int] = defaultdict(int)
     for line in lines:
         if line.funder:

@@ -14,7 +14,7 @@ from scheduler.core.allocator.plan import Reclaim, Room, Step
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.allocator.stock import Gang, Stock
 from scheduler.core.allocator.tiers import GUARANTEED
-from scheduler.core.model import Earmark, LiveAttempt, PendingJob, Rank
+from scheduler.core.model import Earmark, LiveAttempt, PendingJob, Rank, gpus_by_node
 from scheduler.core.tree import class_of
 from scheduler.core.units import MILLI_PER_GPU
 
@@ -93,14 +93,14 @@ def _will_do(gang: Gang, leaf: int, earmark: Earmark) -> bool:
     if cluster is None:
         return False
     numbers = cluster.numbers
-    wanted = _gpus_by_node(earmark.ranks)
+    wanted = gpus_by_node(earmark.ranks)
     return all(node in numbers and cluster.soon(numbers[node]) >= gpus for node, gpus in wanted.items())
 
 
 def _are_free(cluster: Cluster, standing: Standing) -> bool:
     """Whether all its places are free now, beside what is kept for others as things are booked."""
     numbers = cluster.numbers
-    wanted = _gpus_by_node(standing.earmark.ranks)
+    wanted = gpus_by_node(standing.earmark.ranks)
     return all(
         node in numbers and cluster.slack[numbers[node]] - cluster.kept[numbers[node]] >= gpus
         for node, gpus in wanted.items()
@@ -110,13 +110,6 @@ def _are_free(cluster: Cluster, standing: Standing) -> bool:
 def _is_permitted(standing: Standing) -> bool:
     """Whether rules 1 and 2 let it start as things are booked."""
     return standing.gang.need <= standing.gang.stock.left(standing.leaf, GUARANTEED)
-
-
-def _gpus_by_node(ranks: Iterable[Rank]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for rank in ranks:
-        found[rank.node] = found.get(rank.node, 0) + rank.gpus
-    return found
 
 
 def _book(standing: Standing, sign: int) -> None:

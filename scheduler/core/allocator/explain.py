@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.core.allocator.tiers import BORROW, GUARANTEED, PHASES, SCAVENGE
 from scheduler.core.lifecycle import AttemptState, JobState, StopReason
-from scheduler.core.model import GangRequest, LiveAttempt, Tier
+from scheduler.core.model import GangRequest, LiveAttempt, Tier, gpus_by_node
 from scheduler.core.reasons import Actor, Blocker, Reason
 from scheduler.core.tree import ROOT, level_of, lineage
 from scheduler.core.units import MILLI_PER_GPU, MS_PER_SECOND
@@ -157,9 +157,7 @@ def _free_without(job: JobFacts, attempt: LiveAttempt) -> tuple[int, int] | None
     None when it holds another flavor or a node that takes no new work: its end would make the pool smaller.
     """
     free = {node: gpus for cluster, node, gpus in job.free if cluster == attempt.cluster}
-    freed: dict[str, int] = {}
-    for rank in attempt.ranks:
-        freed[rank.node] = freed.get(rank.node, 0) + rank.gpus
+    freed = gpus_by_node(attempt.ranks)
     if attempt.request.flavor != job.request.flavor or not freed.keys() <= free.keys():
         return None
     then = {node: max(0, gpus + freed.get(node, 0)) for node, gpus in free.items()}

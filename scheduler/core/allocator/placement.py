@@ -24,7 +24,8 @@ class Use(NamedTuple):
     lent: int = 0
 
 
-_UNUSED = Use()
+UNUSED = Use()
+"""Of a node on which nothing is held."""
 
 
 class Cluster:
@@ -138,7 +139,7 @@ class Machines:
         self.cordoned: dict[str, list[int]] = {}
         """Cluster -> GPUs of its nodes that take no new work."""
         for node in nodes:
-            use = uses.get((node.cluster, node.name), _UNUSED)
+            use = uses.get((node.cluster, node.name), UNUSED)
             if node.schedulable:
                 self.capacity_gpus += node.gpus
                 self.sizes.setdefault(node.cluster, []).append(node.gpus)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from scheduler.core.allocator.layout import Layout
 from scheduler.core.allocator.limits import NO_LIMIT, Book
-from scheduler.core.allocator.placement import Cluster, Machines, Use, workers_if_empty
+from scheduler.core.allocator.placement import UNUSED, Cluster, Machines, Use, workers_if_empty
 from scheduler.core.allocator.snapshot import Snapshot
 from scheduler.core.allocator.tiers import GUARANTEED, PHASES
 from scheduler.core.lifecycle import AttemptState
@@ -18,9 +18,6 @@ from scheduler.core.units import MILLI_PER_GPU, PPM_ONE
 
 Uses = Mapping[tuple[str, str], Use]
 """(cluster, node) -> what is held on it."""
-
-
-_UNUSED = Use()
 
 
 class Stock:
@@ -144,7 +141,7 @@ def stocks(snapshot: Snapshot, layout: Layout) -> dict[str, Stock]:
         leaving, lent = snapshot.leaves_by_ms(attempt) is not None, is_lent(attempt)
         for rank in attempt.ranks:
             place = (attempt.cluster, rank.node)
-            use = uses.get(place, _UNUSED)
+            use = uses.get(place, UNUSED)
             gpus = rank.gpus
             firm = gpus * (attempt.tier is GUARANTEED)
             uses[place] = Use(
